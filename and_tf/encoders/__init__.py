@@ -1,0 +1,18 @@
+"""Encoders: Keras functional models from pixels to unit embeddings, with named stages."""
+
+from __future__ import annotations
+
+from and_tf.encoders.alexnet import alexnet
+from and_tf.encoders.conv4 import conv4
+from and_tf.encoders.resnet import resnet18, resnet50, resnet101
+
+ENCODERS = {
+    "conv4": conv4,
+    "alexnet": alexnet,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+}
+"""The encoders by the name a configuration gives them."""
+
+__all__ = ["ENCODERS", "alexnet", "conv4", "resnet18", "resnet50", "resnet101"]
