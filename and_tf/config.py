@@ -1,0 +1,394 @@
+"""What a run is: one typed, validated description, read from JSON and written back to it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Deviation = Annotated[float, Field(gt=0, le=1)]
+
+
+class ConfigError(ValueError):
+    """Everything that is wrong with a config, one problem a line.
+
+    Each line reads `section.key: what was wrong. Received: value.`
+    """
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_default=True
+    )
+
+
+class DataConfig(_Section):
+    """Where the images come from."""
+
+    source: Literal["digits", "tfds", "folder"] = Field(
+        "digits", description="scikit-learn's digits, a TensorFlow Datasets builder, or a folder"
+    )
+    name: str | None = Field(None, description="tfds: the builder's name, such as svhn_cropped")
+    data_dir: str | None = Field(
+        None, description="tfds: where prepared data sets lie; null is ~/tensorflow_datasets"
+    )
+    path: str | None = Field(None, description="folder: the directory of training images")
+    test_path: str | None = Field(None, description="folder: a directory of held-out images")
+    labels: str | None = Field(None, description="folder: a CSV file with columns file,label")
+    train_split: str = Field("train", description="tfds: the split to learn from")
+    test_split: str = Field("test", description="tfds: the split to evaluate on")
+    image_size: PositiveInt | None = Field(
+        None, description="Side in pixels to which images are resized; null keeps theirs"
+    )
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="folder: the share of the images held out for evaluation"
+    )
+    in_memory: bool | Literal["auto"] = Field(
+        "auto", description="Decode once and keep all images; auto does so up to 2 GiB"
+    )
+    mean: tuple[Share, Share, Share] = Field(
+        (0.485, 0.456, 0.406), description="Mean of each channel, on the 0-1 scale (ImageNet's)"
+    )
+    std: tuple[Deviation, Deviation, Deviation] = Field(
+        (0.229, 0.224, 0.225), description="Standard deviation of each channel, same scale"
+    )
+
+    @field_validator("name", "data_dir", "path", "test_path", "labels", "test_fraction")
+    @classmethod
+    def _belongs_to_source(cls, value: str | float | None, info: ValidationInfo):
+        source = info.data.get("source")
+        owner = "tfds" if info.field_name in ("name", "data_dir") else "folder"
+        if value == "":
+            raise ValueError("is empty; leave it out or give a value")
+        if value and source not in (owner, None):
+            raise ValueError(f'is read only when data.source is "{owner}", which is "{source}"')
+        if info.field_name == "name" and source == "tfds" and value is None:
+            raise ValueError('must name a builder, such as "cifar10", when data.source is "tfds"')
+        if info.field_name == "path" and source == "folder" and value is None:
+            raise ValueError('must name a directory of images when data.source is "folder"')
+        if info.field_name == "test_fraction" and value and info.data.get("test_path"):
+            raise ValueError("must be 0 when data.test_path gives the held-out images")
+        return value
+
+
+class AugmentConfig(_Section):
+    """Random views of an image (torchvision's definitions); 0 or false switches one off."""
+
+    crop_scale: tuple[Deviation, Deviation] = Field(
+        (0.2, 1.0), description="Least and greatest share of the image's area that a crop keeps"
+    )
+    crop_ratio: tuple[PositiveFloat, PositiveFloat] = Field(
+        (3 / 4, 4 / 3), description="Least and greatest width:height of a crop"
+    )
+    brightness: NonNegativeFloat = Field(0.4, description="Brightness factor in 1 +- this")
+    contrast: NonNegativeFloat = Field(0.4, description="Contrast factor in 1 +- this")
+    saturation: NonNegativeFloat = Field(0.4, description="Saturation factor in 1 +- this")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.4, description="Greatest hue shift either way, in turns of the colour circle"
+    )
+    greyscale: Share = Field(0.2, description="Probability of turning the image grey")
+    flip: bool = Field(False, description="Mirror left to right with probability one half")
+
+    @field_validator("crop_scale", "crop_ratio")
+    @classmethod
+    def _ascends(cls, value: tuple[float, float]):
+        if value[0] > value[1]:
+            raise ValueError("must give the lower bound first")
+        return value
+
+
+class EncoderConfig(_Section):
+    """The network that embeds an image."""
+
+    name: Literal["conv4", "alexnet", "resnet18", "resnet50", "resnet101"] = Field(
+        "resnet18", description="Architecture"
+    )
+    width: Annotated[float, Field(gt=0, le=16)] = Field(
+        1.0, description="Multiplies every convolution's number of filters"
+    )
+    embedding_dim: PositiveInt = Field(128, description="Size d of the unit-norm embedding")
+    stem: Literal["auto", "small", "large"] = Field(
+        "auto", description="First layers for 32-pixel (small) or 224-pixel (large) images"
+    )
+
+
+class ObjectiveConfig(_Section):
+    """The softmax over the memory bank (Eq. 2, 3, 7) and the bank's update (Eq. 8)."""
+
+    temperature: PositiveFloat = Field(0.1, description="Temperature tau of the softmax")
+    bank_momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="Weight of the old row in the update of the bank, 1 - eta in Eq. 8"
+    )
+
+
+class CurriculumConfig(_Section):
+    """Rounds of neighbourhood discovery (Eq. 6)."""
+
+    rounds: Annotated[int, Field(ge=0)] = Field(
+        4, description="Rounds R after round 0; 0 learns instances alone"
+    )
+    neighbours: PositiveInt = Field(1, description="Neighbours k of an anchor, itself left out")
+    initial_epochs: PositiveInt = Field(200, description="Epochs of round 0 (instances)")
+    epochs_per_round: PositiveInt = Field(200, description="Epochs of each later round")
+    searcher: Literal["exact"] = Field("exact", description="How neighbours are found")
+
+
+class OptimizerConfig(_Section):
+    """SGD with L2 weight decay in the gradient; the learning rate restarts every round."""
+
+    learning_rate: PositiveFloat = Field(0.03, description="Learning rate at a round's start")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Momentum")
+    nesterov: bool = Field(True, description="Nesterov's momentum")
+    weight_decay: NonNegativeFloat = Field(5e-4, description="L2 on every trainable weight")
+    drops: tuple[float, ...] = Field(
+        (0.6, 0.8), description="Where in a round, as fractions of it, the learning rate drops"
+    )
+    drop_factor: Deviation = Field(0.1, description="What each drop multiplies the rate by")
+
+    @field_validator("nesterov")
+    @classmethod
+    def _has_momentum(cls, value: bool, info: ValidationInfo):
+        if value and info.data.get("momentum") == 0:
+            raise ValueError("must be false when optimizer.momentum is 0")
+        return value
+
+    @field_validator("drops")
+    @classmethod
+    def _ascend_inside_a_round(cls, value: tuple[float, ...]):
+        bounds = (0.0, *value, 1.0)
+        if any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+            raise ValueError("must ascend strictly between 0 and 1")
+        return value
+
+
+class TrainConfig(_Section):
+    """How the training loop runs."""
+
+    batch_size: PositiveInt = Field(128, description="Images per step, over all devices")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Compute precision of the encoder; the rest stays float32"
+    )
+    checkpoint_every_epochs: PositiveInt = Field(1, description="Epochs between checkpoints")
+    keep_checkpoints: PositiveInt = Field(2, description="How many checkpoints are kept")
+    deterministic: bool = Field(
+        True, description="Ask TensorFlow for kernels that give the same bits every time"
+    )
+
+
+class EvaluationConfig(_Section):
+    """Weighted kNN classification while training, where there are labels."""
+
+    knn_neighbours: PositiveInt = Field(200, description="Neighbours K that vote")
+    knn_temperature: PositiveFloat = Field(0.1, description="Temperature of the votes' weights")
+    every_epochs: PositiveInt = Field(10, description="Epochs between evaluations")
+    batch_size: PositiveInt = Field(256, description="Images embedded at a time")
+
+
+class RunConfig(_Section):
+    """One run of `python -m and_tf.train`, complete and checked."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = Field(
+        "run", description="Names the run directory: letters, digits, dot, dash, underscore"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        0, description="Fixes weights, bank, data order and augmentation"
+    )
+    data: DataConfig = Field(DataConfig(), description="Where the images come from")
+    augment: AugmentConfig = Field(AugmentConfig(), description="Random views")
+    encoder: EncoderConfig = Field(EncoderConfig(), description="The network")
+    objective: ObjectiveConfig = Field(ObjectiveConfig(), description="Softmax and bank")
+    curriculum: CurriculumConfig = Field(CurriculumConfig(), description="Rounds")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="SGD")
+    train: TrainConfig = Field(TrainConfig(), description="The training loop")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Weighted kNN")
+
+    def to_json(self) -> str:
+        """JSON text with every key, which `load_config` reads back to an equal config."""
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+
+# configs/digits.json says the same, and does not travel with an installed package.
+DIGITS: dict[str, Any] = {
+    "name": "digits",
+    "data": {"source": "digits", "mean": [0.306] * 3, "std": [0.376] * 3},
+    "encoder": {"name": "conv4"},
+    "curriculum": {"rounds": 4, "initial_epochs": 40, "epochs_per_round": 40},
+    "evaluation": {"knn_neighbours": 50},
+}
+
+_SECTIONS: dict[str, list[str]] = {
+    name: [f"{name}.{key}" for key in field.annotation.model_fields]
+    for name, field in RunConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+}
+_TOP: list[str] = list(RunConfig.model_fields)
+_KEYS: list[str] = [key for name in _TOP for key in _SECTIONS.get(name, [name])]
+
+
+def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
+    """The run that a JSON file and `KEY=VALUE` overrides describe.
+
+    Args:
+        path: a JSON file; keys it leaves out take the defaults. None is the embedded digits run.
+        overrides: such as `curriculum.rounds=2`. The value is JSON, or else a plain string;
+            a later override of the same key wins.
+
+    Raises:
+        ConfigError: with every problem found, of the file and the overrides alike.
+    """
+    problems: list[str] = []
+    text = json.dumps(DIGITS) if path is None else _read(Path(path))
+    where = "config" if path is None else str(path)
+    values = _parse(text, where, "", problems)
+    if not isinstance(values, dict):
+        raise ConfigError([_line(where, "should hold one JSON object, {...}", values)])
+    for override in overrides:
+        _apply(override, values, problems)
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        problems.extend(_explain(error))
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        reason = "no such config file"
+    except IsADirectoryError:
+        reason = "is a directory; give a JSON file"
+    except UnicodeDecodeError as error:
+        reason = f"is not UTF-8 text (byte {error.start}); give a JSON file"
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    raise ConfigError([_line(str(path), reason, str(path))])
+
+
+class _Pairs(list):
+    """A JSON object as it stands in the text, repeated keys included."""
+
+
+def _parse(text: str, where: str, key: str, problems: list[str]) -> Any:
+    try:
+        return _plain(json.loads(text, object_pairs_hook=_Pairs), key, problems)
+    except json.JSONDecodeError as error:
+        rest = text[error.pos : error.pos + 20].split("\n")[0]
+        place = f"{where}, line {error.lineno}, column {error.colno}"
+        raise ConfigError([_line(place, f"malformed JSON: {error.msg}", rest)]) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([_line(where, f"malformed JSON: {error}", text)]) from None
+
+
+def _plain(value: Any, key: str, problems: list[str]) -> Any:
+    """Objects to dicts and lists to tuples; notes keys that an object holds twice."""
+    if isinstance(value, _Pairs):
+        plain: dict[str, Any] = {}
+        for name, item in value:
+            inner = f"{key}.{name}" if key else name
+            if name in plain:
+                problems.append(_line(inner, "appears more than once", item))
+            plain[name] = _plain(item, inner, problems)
+        return plain
+    if isinstance(value, list):
+        return tuple(_plain(item, f"{key}[{i}]", problems) for i, item in enumerate(value))
+    return value
+
+
+def _apply(override: str, values: dict[str, Any], problems: list[str]) -> None:
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    try:
+        value = _parse(text, key, key, problems)
+    except ConfigError:
+        value = text
+    if not equals or not key:
+        problems.append(_line("--set", "should read KEY=VALUE", override))
+    elif key in _SECTIONS:
+        advice = f"is a section; set its keys one by one, such as {_SECTIONS[key][0]}"
+        problems.append(_line(key, advice, value))
+    elif key not in _KEYS:
+        problems.append(_unknown(key, value))
+    else:
+        section, _, name = key.rpartition(".")
+        target = values.setdefault(section, {}) if section else values
+        if isinstance(target, dict):  # else validation reports the section itself
+            target[name] = value
+
+
+_ADVICE = {
+    "model_type": "is a section and should be an object, {...}",
+    "missing": "is missing from the list",
+    "tuple_type": "should be a list, [...]",
+    "string_type": 'should be a string, "..." in double quotes',
+    "string_pattern_mismatch": "should be letters, digits, dots, dashes and underscores",
+    "bool_type": "should be true or false",
+    "int_type": "should be an integer",
+    "float_type": "should be a number",
+}
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    """One line for each key that pydantic refused."""
+    alternatives: dict[str, tuple[list[str], Any]] = {}
+    for item in error.errors(include_url=False):
+        *parents, last = item["loc"]
+        if item["type"] == "extra_forbidden":
+            yield _unknown(".".join(map(str, item["loc"])), item["input"])
+            continue
+        # Inside a union, pydantic appends the alternative's name to the key.
+        key = ".".join(str(part) for part in item["loc"][:2] if isinstance(part, str))
+        if isinstance(last, int):
+            key += f"[{last}]"
+        reason = _ADVICE.get(item["type"])
+        if reason is None:
+            reason = re.sub(r"^(Value error,|Input|Tuple|String) ", "", item["msg"])
+            reason = reason.replace(" after validation", "")
+        alternatives.setdefault(key, ([], item["input"]))[0].append(reason)
+    for key, (reasons, value) in alternatives.items():
+        yield _line(key, ", or ".join(reasons), value)
+
+
+def _unknown(key: str, value: Any) -> str:
+    """The line for an unknown key: the nearest key of its section, else of any section."""
+    section, _, name = key.rpartition(".")
+    if section in _KEYS:
+        return _line(key, "unknown key", value) + f" Did you mean {section}?"
+    siblings = _SECTIONS.get(section, _TOP)
+    for candidates in (siblings, _KEYS + _TOP):
+        leaves = [candidate.rpartition(".")[2] for candidate in candidates]
+        near = difflib.get_close_matches(name, leaves, n=1)
+        if near:
+            same = [other for other in candidates if other.rpartition(".")[2] == near[0]]
+            best = difflib.get_close_matches(key, same, n=1, cutoff=0)
+            return _line(key, "unknown key", value) + f" Did you mean {best[0]}?"
+    return _line(key, "unknown key", value) + f" Known here: {', '.join(siblings)}."
+
+
+def _line(key: str, problem: str, value: Any) -> str:
+    received = json.dumps(value, ensure_ascii=False)
+    if len(received) > 80:
+        received = received[:77] + "..."
+    return f"{key}: {problem}. Received: {received}."
