@@ -1,0 +1,1 @@
+"""Judging an encoder: kNN accuracy and the quality of its neighbourhoods."""

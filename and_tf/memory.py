@@ -1,0 +1,42 @@
+"""The memory bank: one row on the unit sphere for every example."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="and_tf")
+class RandomUnitRows(keras.initializers.Initializer):
+    """Initial rows of the bank: directions drawn uniformly from the unit sphere.
+
+    Args:
+        seed: int. The same seed gives the same rows.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def __call__(self, shape: tuple[int, int], dtype: str | None = None) -> tf.Tensor:
+        rows = tf.random.stateless_normal(shape, seed=[self.seed, 0], dtype=dtype or "float32")
+        return tf.math.l2_normalize(rows, axis=-1)
+
+    def get_config(self) -> dict:
+        return {"seed": self.seed}
+
+
+def updated_rows(rows: tf.Tensor, embeddings: tf.Tensor, momentum: float) -> tf.Tensor:
+    """The bank's new rows after a step: `normalise((1 - eta) rows + eta embeddings)`.
+
+    Args:
+        rows: float [B, d]. The batch's rows as they stand in the bank.
+        embeddings: float [B, d]. The batch's unit embeddings.
+        momentum: The weight of the old row, 1 - eta.
+
+    Returns:
+        float32 [B, d], unit rows.
+
+    Source: Eq. 8 of the AND paper, followed by the re-normalisation of the authors' code.
+    """
+    embeddings = tf.cast(tf.stop_gradient(embeddings), rows.dtype)
+    return tf.math.l2_normalize(momentum * rows + (1.0 - momentum) * embeddings, axis=-1)

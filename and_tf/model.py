@@ -1,0 +1,245 @@
+"""The model: an encoder, its memory bank, and the neighbourhoods of the current round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from and_tf.backend import require_tensorflow
+
+require_tensorflow()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from and_tf.memory import RandomUnitRows, updated_rows  # noqa: E402
+from and_tf.objective import neighbourhood_losses  # noqa: E402
+
+
+@keras.saving.register_keras_serializable(package="and_tf")
+class AND(keras.Model):
+    """An encoder trained without labels by neighbourhood discovery.
+
+    `fit(images, indices)` trains on images [N, H, W, 3] (0-255, uint8 or float) and the id 0..N-1
+    of each; `predict(images)` gives float32 unit embeddings [N, d]. Without anchors it learns every
+    image as its own class; `NeighbourhoodDiscovery` sets the anchors round by round.
+
+    Args:
+        encoder: `keras.Model` from images to unit embeddings [B, d], which normalises pixels inside.
+        num_examples: N, the number of training images.
+        temperature: tau of the softmax over the bank (Eq. 2).
+        bank_momentum: Weight of the old row in the bank's update, 1 - eta of Eq. 8.
+        neighbours: k, the neighbours of an anchor without itself.
+        augment: Called as `augment(images, indices, epochs, seed)` in every training step, for
+            instance an `and_tf.Augment`. None trains on the images as they are.
+        seed: Seed of the bank's first rows and of the augmentation.
+        **kwargs: Passed on to `keras.Model` (`name`, `dtype`).
+
+    Attributes:
+        bank: float32 [N, d] variable, unit rows.
+        neighbourhoods: int32 [N, k] variable: each anchor's neighbours, -1 for all other examples.
+        times_seen: int32 [N] variable: how many steps each example has been part of.
+        round: int32 variable: the round that `neighbourhoods` was discovered for.
+
+    Raises:
+        ValueError: An argument out of its range, or an encoder without a flat embedding.
+        NotImplementedError: Made under a distribution strategy of several replicas.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        num_examples: int,
+        temperature: float = 0.1,
+        bank_momentum: float = 0.5,
+        neighbours: int = 1,
+        augment: Callable | None = None,
+        seed: int = 0,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        _check_arguments(encoder, num_examples, temperature, bank_momentum, neighbours)
+        self.encoder = encoder
+        self.num_examples = num_examples
+        self.temperature = temperature
+        self.bank_momentum = bank_momentum
+        self.neighbours = neighbours
+        self.augment = augment
+        self.seed = seed
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+
+        def add_state(name: str, shape: tuple[int, ...], dtype: str, initializer) -> keras.Variable:
+            return self.add_weight(
+                shape=shape,
+                dtype=dtype,
+                initializer=initializer,
+                trainable=False,
+                autocast=False,
+                name=name,
+            )
+
+        self.bank = add_state(
+            "bank", (num_examples, encoder.output_shape[-1]), "float32", RandomUnitRows(seed)
+        )
+        self.neighbourhoods = add_state(
+            "neighbourhoods", (num_examples, neighbours), "int32", keras.initializers.Constant(-1)
+        )
+        self.times_seen = add_state("times_seen", (num_examples,), "int32", "zeros")
+        self.round = add_state("round", (), "int32", "zeros")
+        self.built = True  # by its encoder
+
+    def call(self, images, training: bool = False):
+        return self.encoder(images, training=training)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [self.loss_tracker]
+
+    def fit(self, x=None, y=None, **kwargs) -> keras.callbacks.History:
+        """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
+
+        Raises:
+            ValueError: Ids that are not integers, out of range, or not unique.
+        """
+        if y is not None:
+            _check_indices(np.asarray(y), self.num_examples)
+        return super().fit(x, y, **kwargs)
+
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
+        indices = tf.reshape(indices, [-1])
+        with tf.control_dependencies(_index_assertions(indices, self.num_examples)):
+            indices = tf.identity(indices)
+        if self.augment is not None:
+            epochs = tf.gather(self.times_seen, indices)
+            images = self.augment(images, indices, epochs, self.seed)
+
+        # Read once: after a scatter every dense read copies the whole bank.
+        bank = tf.convert_to_tensor(self.bank)
+        with tf.GradientTape() as tape:
+            embeddings = tf.cast(self(images, training=True), tf.float32)
+            loss = tf.reduce_mean(
+                neighbourhood_losses(embeddings, bank, self.positives(indices), self.temperature)
+            )
+            scaled_loss = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+
+        rows = updated_rows(tf.gather(bank, indices), embeddings, self.bank_momentum)
+        self.bank.value.scatter_update(tf.IndexedSlices(rows, indices))
+        self.times_seen.value.scatter_add(
+            tf.IndexedSlices(tf.ones_like(indices, tf.int32), indices)
+        )
+        self.loss_tracker.update_state(loss, sample_weight=tf.shape(indices)[0])
+        return {"loss": self.loss_tracker.result()}
+
+    def positives(self, indices: tf.Tensor) -> tf.Tensor:
+        """Each example's positives in this round: itself, and its neighbours if it is an anchor.
+
+        Args:
+            indices: int [B].
+
+        Returns:
+            int32 [B, 1 + k], padded with -1.
+        """
+        neighbours = tf.gather(self.neighbourhoods, indices)
+        return tf.concat([tf.cast(indices, tf.int32)[:, tf.newaxis], neighbours], axis=1)
+
+    def set_neighbourhoods(
+        self, round_index: int, anchors: np.ndarray, neighbours: np.ndarray
+    ) -> None:
+        """Begin a round: only `anchors` have neighbours from now on.
+
+        Args:
+            round_index: r.
+            anchors: int [A], ids.
+            neighbours: int [A, k], the neighbours of each anchor, itself excluded.
+        """
+        table = np.full((self.num_examples, self.neighbours), -1, np.int32)
+        table[anchors] = neighbours
+        self.neighbourhoods.assign(table)
+        self.round.assign(round_index)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "num_examples": self.num_examples,
+            "temperature": self.temperature,
+            "bank_momentum": self.bank_momentum,
+            "neighbours": self.neighbours,
+            "augment": self.augment and keras.saving.serialize_keras_object(self.augment),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None) -> AND:
+        config = dict(config)
+        for name in ("encoder", "augment"):
+            if config[name] is not None:
+                config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        return cls(**config)
+
+
+def _check_arguments(
+    encoder: keras.Model,
+    num_examples: int,
+    temperature: float,
+    bank_momentum: float,
+    neighbours: int,
+) -> None:
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        raise NotImplementedError(
+            "AND trains on one replica for now: make it outside the strategy's scope. "
+            f"Received: {tf.distribute.get_strategy().num_replicas_in_sync} replicas"
+        )
+    if len(encoder.output_shape) != 2 or encoder.output_shape[-1] is None:
+        raise ValueError(
+            "The encoder must give one embedding [B, d] for each image, with d known. "
+            f"Received: output shape {encoder.output_shape}"
+        )
+    if temperature <= 0:
+        raise ValueError(f"The temperature must be above 0. Received: {temperature}")
+    if not 0 <= bank_momentum < 1:
+        raise ValueError(
+            f"bank_momentum, the weight of the old row, must be in [0, 1). Received: {bank_momentum}"
+        )
+    if not 1 <= neighbours < num_examples:
+        raise ValueError(
+            "The number of neighbours must be at least 1 and less than the number of examples. "
+            f"Received: neighbours={neighbours}, num_examples={num_examples}"
+        )
+
+
+def _check_indices(indices: np.ndarray, num_examples: int) -> None:
+    if indices.dtype.kind not in "iu":
+        raise ValueError(
+            "fit(images, indices) needs the integer id of every image as its target, for instance "
+            f"np.arange(len(images)). Received: targets of dtype {indices.dtype}"
+        )
+    wrong = indices[(indices < 0) | (indices >= num_examples)]
+    if len(wrong):
+        raise ValueError(
+            f"Indices must be in [0, {num_examples}), the number of examples the model was made "
+            f"with. Received: {len(wrong)} outside, the first {wrong.ravel()[0]}"
+        )
+    ids, counts = np.unique(indices, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(
+            "Every image needs an index of its own: a bank row can take one update a step. "
+            f"Received: {int((counts > 1).sum())} repeated, the first {ids[counts > 1][0]}"
+        )
+
+
+def _index_assertions(indices: tf.Tensor, num_examples: int) -> list[tf.Operation]:
+    """The same checks inside the graph, for indices that come from a data set."""
+    return [
+        tf.debugging.Assert(
+            tf.reduce_all((indices >= 0) & (indices < num_examples)),
+            [f"Indices must be in [0, {num_examples}). Received:", indices],
+        ),
+        tf.debugging.Assert(
+            tf.size(tf.unique(indices).y) == tf.size(indices),
+            ["Indices must not repeat in a batch. Received:", indices],
+        ),
+    ]
