@@ -1,0 +1,124 @@
+"""What every source of images delivers: uint8 images with a stable index, in a reproducible order."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+
+def epoch_permutation(
+    num_examples: int | tf.Tensor, seed: int, epoch: int | tf.Tensor
+) -> tf.Tensor:
+    """Return the order of one epoch, int64 [num_examples], a pure function of (seed, epoch).
+
+    Stateless (Philox) and therefore independent of `tf.random.set_seed` and of earlier epochs.
+    """
+    order = tf.range(tf.cast(num_examples, tf.int64))
+    key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.experimental.stateless_shuffle(order, seed=key, alg="philox")
+
+
+class ImageSet(abc.ABC):
+    """N images with indices 0..N-1, and labels where there are any.
+
+    Attributes:
+        name: how logs and reports call the set.
+        num_examples: N.
+        image_shape: (height, width, 3), the same for every image.
+        labels: int64 [N], or None where there are none.
+        class_names: the name of each label, or None.
+        sources: the file name of each index, or None where images are not files.
+        skipped: (file, reason) of everything that was left out.
+        images: uint8 [N, height, width, 3], or None where the set streams.
+    """
+
+    images: np.ndarray | None = None
+
+    def __init__(
+        self,
+        name: str,
+        num_examples: int,
+        image_shape: tuple[int, int, int],
+        *,
+        labels: np.ndarray | None = None,
+        class_names: Sequence[str] | None = None,
+        sources: Sequence[str] | None = None,
+        skipped: Sequence[tuple[str, str]] = (),
+    ):
+        if num_examples < 1:
+            raise ValueError(f"The data set {name!r} holds no images.")
+        self.name = name
+        self.num_examples = int(num_examples)
+        self.image_shape = tuple(int(size) for size in image_shape)
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.sources = sources
+        self._labels = labels
+        self._skipped = list(skipped)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        return self._labels
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        return tuple(self._skipped)
+
+    def __len__(self) -> int:
+        return self.num_examples
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}: {self.num_examples} x {self.image_shape}>"
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Return ceil(N / batch_size): the last, smaller batch is kept."""
+        return -(-self.num_examples // _check_batch_size(batch_size))
+
+    def training_batches(
+        self, batch_size: int, seed: int, first_epoch: int = 0, first_step: int = 0
+    ) -> tf.data.Dataset:
+        """Return endless (uint8 images [B, H, W, 3], int64 indices [B]), each epoch in a new order.
+
+        The order of epoch e is a pure function of (seed, e), and no batch mixes two epochs. Starting
+        at (first_epoch, first_step) yields what the uninterrupted stream yields from there; the
+        batches before are passed over without being decoded.
+
+        Raises:
+            ValueError: batch size below 1, seed outside 0..2^63-1, or a start that does not exist.
+        """
+        steps = self.steps_per_epoch(batch_size)
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"The seed must be an integer from 0 to 2^63 - 1. Received: {seed!r}")
+        if first_epoch < 0 or not 0 <= first_step <= steps:
+            raise ValueError(
+                f"Training starts at an epoch from 0 and a step from 0 to {steps}. "
+                f"Received: first_epoch={first_epoch}, first_step={first_step}"
+            )
+
+        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            step = tf.where(epoch == first_epoch, tf.cast(first_step, tf.int64), 0)
+            return self._epoch_batches(batch_size, seed, epoch, step)
+
+        batches = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_batches)
+        batches = batches.apply(
+            tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        )
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    @abc.abstractmethod
+    def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
+        """Return every image once, uint8 [b, H, W, 3], in index order."""
+
+    @abc.abstractmethod
+    def _epoch_batches(
+        self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor
+    ) -> tf.data.Dataset:
+        """Return the batches (images, indices) of one epoch from `first_step` on."""
+
+
+def _check_batch_size(batch_size: int) -> int:
+    if batch_size < 1:
+        raise ValueError(f"The batch size must be at least 1. Received: {batch_size!r}")
+    return int(batch_size)
