@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -21,19 +22,10 @@ from pydantic import (
     field_validator,
 )
 
+from and_tf.config_file import ConfigError, parse_json, problem_line, read_text
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Deviation = Annotated[float, Field(gt=0, le=1)]
-
-
-class ConfigError(ValueError):
-    """Everything that is wrong with a config, one problem a line.
-
-    Each line reads `section.key: what was wrong. Received: value.`
-    """
-
-    def __init__(self, problems: Sequence[str]):
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
 
 
 class _Section(BaseModel):
@@ -176,7 +168,7 @@ class OptimizerConfig(_Section):
     @classmethod
     def _ascend_inside_a_round(cls, value: tuple[float, ...]):
         bounds = (0.0, *value, 1.0)
-        if any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+        if any(low >= high for low, high in itertools.pairwise(bounds)):
             raise ValueError("must ascend strictly between 0 and 1")
         return value
 
@@ -257,11 +249,11 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> RunCo
         ConfigError: with every problem found, of the file and the overrides alike.
     """
     problems: list[str] = []
-    text = json.dumps(DIGITS) if path is None else _read(Path(path))
+    text = json.dumps(DIGITS) if path is None else read_text(Path(path))
     where = "config" if path is None else str(path)
-    values = _parse(text, where, "", problems)
+    values = parse_json(text, where, "", problems)
     if not isinstance(values, dict):
-        raise ConfigError([_line(where, "should hold one JSON object, {...}", values)])
+        raise ConfigError([problem_line(where, "should hold one JSON object, {...}", values)])
     for override in overrides:
         _apply(override, values, problems)
     try:
@@ -273,62 +265,18 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> RunCo
     return config
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        reason = "no such config file"
-    except IsADirectoryError:
-        reason = "is a directory; give a JSON file"
-    except UnicodeDecodeError as error:
-        reason = f"is not UTF-8 text (byte {error.start}); give a JSON file"
-    except (OSError, ValueError) as error:
-        reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-    raise ConfigError([_line(str(path), reason, str(path))])
-
-
-class _Pairs(list):
-    """A JSON object as it stands in the text, repeated keys included."""
-
-
-def _parse(text: str, where: str, key: str, problems: list[str]) -> Any:
-    try:
-        return _plain(json.loads(text, object_pairs_hook=_Pairs), key, problems)
-    except json.JSONDecodeError as error:
-        rest = text[error.pos : error.pos + 20].split("\n")[0]
-        place = f"{where}, line {error.lineno}, column {error.colno}"
-        raise ConfigError([_line(place, f"malformed JSON: {error.msg}", rest)]) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([_line(where, f"malformed JSON: {error}", text)]) from None
-
-
-def _plain(value: Any, key: str, problems: list[str]) -> Any:
-    """Objects to dicts and lists to tuples; notes keys that an object holds twice."""
-    if isinstance(value, _Pairs):
-        plain: dict[str, Any] = {}
-        for name, item in value:
-            inner = f"{key}.{name}" if key else name
-            if name in plain:
-                problems.append(_line(inner, "appears more than once", item))
-            plain[name] = _plain(item, inner, problems)
-        return plain
-    if isinstance(value, list):
-        return tuple(_plain(item, f"{key}[{i}]", problems) for i, item in enumerate(value))
-    return value
-
-
 def _apply(override: str, values: dict[str, Any], problems: list[str]) -> None:
     key, equals, text = override.partition("=")
     key = key.strip()
     try:
-        value = _parse(text, key, key, problems)
+        value = parse_json(text, key, key, problems)
     except ConfigError:
         value = text
     if not equals or not key:
-        problems.append(_line("--set", "should read KEY=VALUE", override))
+        problems.append(problem_line("--set", "should read KEY=VALUE", override))
     elif key in _SECTIONS:
         advice = f"is a section; set its keys one by one, such as {_SECTIONS[key][0]}"
-        problems.append(_line(key, advice, value))
+        problems.append(problem_line(key, advice, value))
     elif key not in _KEYS:
         problems.append(_unknown(key, value))
     else:
@@ -354,28 +302,27 @@ def _explain(error: ValidationError) -> Iterator[str]:
     """One line for each key that pydantic refused."""
     alternatives: dict[str, tuple[list[str], Any]] = {}
     for item in error.errors(include_url=False):
-        *parents, last = item["loc"]
         if item["type"] == "extra_forbidden":
             yield _unknown(".".join(map(str, item["loc"])), item["input"])
             continue
         # Inside a union, pydantic appends the alternative's name to the key.
-        key = ".".join(str(part) for part in item["loc"][:2] if isinstance(part, str))
-        if isinstance(last, int):
-            key += f"[{last}]"
+        key = ".".join(str(part) for part in item["loc"][:2])
+        if isinstance(item["loc"][-1], int):
+            key += f"[{item['loc'][-1]}]"
         reason = _ADVICE.get(item["type"])
         if reason is None:
             reason = re.sub(r"^(Value error,|Input|Tuple|String) ", "", item["msg"])
             reason = reason.replace(" after validation", "")
         alternatives.setdefault(key, ([], item["input"]))[0].append(reason)
     for key, (reasons, value) in alternatives.items():
-        yield _line(key, ", or ".join(reasons), value)
+        yield problem_line(key, ", or ".join(reasons), value)
 
 
 def _unknown(key: str, value: Any) -> str:
     """The line for an unknown key: the nearest key of its section, else of any section."""
     section, _, name = key.rpartition(".")
     if section in _KEYS:
-        return _line(key, "unknown key", value) + f" Did you mean {section}?"
+        return problem_line(key, "unknown key", value) + f" Did you mean {section}?"
     siblings = _SECTIONS.get(section, _TOP)
     for candidates in (siblings, _KEYS + _TOP):
         leaves = [candidate.rpartition(".")[2] for candidate in candidates]
@@ -383,12 +330,5 @@ def _unknown(key: str, value: Any) -> str:
         if near:
             same = [other for other in candidates if other.rpartition(".")[2] == near[0]]
             best = difflib.get_close_matches(key, same, n=1, cutoff=0)
-            return _line(key, "unknown key", value) + f" Did you mean {best[0]}?"
-    return _line(key, "unknown key", value) + f" Known here: {', '.join(siblings)}."
-
-
-def _line(key: str, problem: str, value: Any) -> str:
-    received = json.dumps(value, ensure_ascii=False)
-    if len(received) > 80:
-        received = received[:77] + "..."
-    return f"{key}: {problem}. Received: {received}."
+            return problem_line(key, "unknown key", value) + f" Did you mean {best[0]}?"
+    return problem_line(key, "unknown key", value) + f" Known here: {', '.join(siblings)}."
