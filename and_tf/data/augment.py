@@ -1,0 +1,210 @@
+"""Augmentation of a batch: random crop, colour jitter, grey and flip, each example on its own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from and_tf.data import colour, crop, threefry
+
+# Which of an example's draws serves what. The places are fixed, so that disabling one operation
+# changes no number of another.
+CROP_DRAWS = slice(0, 22)
+BRIGHTNESS_DRAW, CONTRAST_DRAW, SATURATION_DRAW, HUE_DRAW = 22, 23, 24, 25
+ORDER_DRAW = 26
+GREYSCALE_DRAW = 27
+FLIP_DRAW = 28
+DRAWS = 29
+
+
+@keras.saving.register_keras_serializable(package="and_tf")
+class Augment:
+    """Random resized crop, colour jitter, random grey and flip, by torchvision's definitions.
+
+    The crop covers a share `crop_scale` of the image's area at a ratio width / height within
+    `crop_ratio`, resized back to the image's size (None: no crop). Brightness, contrast and
+    saturation are multiplied by factors uniform in [max(0, 1 - x), 1 + x], the hue turned by
+    uniform [-hue, hue] turns of the colour circle; the four come in a random order. Then grey with
+    probability `greyscale`, and a mirror image with probability 1/2 if `flip`. What is 0, None or
+    False is left out and costs nothing.
+
+    Raises ValueError for values out of range.
+    """
+
+    def __init__(
+        self,
+        crop_scale: Sequence[float] | None = (0.2, 1.0),
+        crop_ratio: Sequence[float] = (3 / 4, 4 / 3),
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.4,
+        greyscale: float = 0.2,
+        flip: bool = False,
+    ) -> None:
+        self.crop_scale = None if crop_scale is None else _range("crop_scale", crop_scale, 1.0)
+        self.crop_ratio = _range("crop_ratio", crop_ratio, math.inf)
+        self.brightness = _amount("brightness", brightness, math.inf)
+        self.contrast = _amount("contrast", contrast, math.inf)
+        self.saturation = _amount("saturation", saturation, math.inf)
+        self.hue = _amount("hue", hue, 0.5)
+        self.greyscale = _amount("greyscale", greyscale, 1.0)
+        if not isinstance(flip, bool):
+            raise ValueError(f"`flip` must be True or False. Received: {flip!r}")
+        self.flip = flip
+
+    def __call__(
+        self,
+        images: tf.Tensor,
+        indices: tf.Tensor,
+        epochs: int | tf.Tensor,
+        seed: int | tf.Tensor,
+    ) -> tf.Tensor:
+        """Augmented images, float32 [B, H, W, 3] in 0 to 255.
+
+        `images` [B, H, W, 3] in 0 to 255, uint8 or float; `indices` integers [B], the examples'
+        places in the data set; `epochs`, an integer or integers [B], how often each was seen
+        before; `seed` an integer of up to 64 bits. The draws of an example are a function of
+        (seed, epoch, index) alone. Raises ValueError where the images are not of three channels.
+        """
+        images = tf.convert_to_tensor(images)
+        if images.shape.rank != 4 or images.shape[3] not in (3, None):
+            raise ValueError(f"`images` must be [B, H, W, 3]. Received shape: {images.shape}")
+        draws = threefry.uniform(seed, epochs, indices, DRAWS)
+        batch, height, width, _ = _shape(images)
+        planes = tf.transpose(tf.cast(images, tf.float32), [0, 3, 1, 2])
+        planes = self._crop_and_flip(planes, draws, height, width)
+        planes = tf.unstack(tf.reshape(planes, [batch, 3, height * width]), num=3, axis=1)
+        planes = self._greyscale(self._jitter(planes, draws), draws)
+        planes = tf.transpose(tf.stack(planes, axis=1), [0, 2, 1])
+        return tf.reshape(planes, [batch, height, width, 3])
+
+    def get_config(self) -> dict:
+        return {
+            "crop_scale": self.crop_scale,
+            "crop_ratio": self.crop_ratio,
+            "brightness": self.brightness,
+            "contrast": self.contrast,
+            "saturation": self.saturation,
+            "hue": self.hue,
+            "greyscale": self.greyscale,
+            "flip": self.flip,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> Augment:
+        return cls(**config)
+
+    def _crop_and_flip(
+        self, planes: tf.Tensor, draws: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor
+    ) -> tf.Tensor:
+        mirrored = (draws[:, FLIP_DRAW] < 0.5)[:, None, None]
+        if self.crop_scale is None:
+            if self.flip:
+                planes = tf.where(mirrored[..., None], tf.reverse(planes, [3]), planes)
+            return planes
+        top, left, crop_height, crop_width = crop.crop_boxes(
+            draws[:, CROP_DRAWS], height, width, self.crop_scale, self.crop_ratio
+        )
+        rows = crop.resize_weights(top, crop_height, height)
+        columns = crop.resize_weights(left, crop_width, width)
+        if self.flip:
+            columns = tf.where(mirrored, tf.reverse(columns, [1]), columns)
+        batch = _shape(planes)[0]
+        planes = tf.reshape(planes, [batch, 3 * height, width])
+        planes = tf.matmul(planes, columns, transpose_b=True)
+        return tf.matmul(rows[:, None], tf.reshape(planes, [batch, 3, height, width]))
+
+    def _jitter(self, planes: colour.Planes, draws: tf.Tensor) -> colour.Planes:
+        blends = self._blends(draws)
+        names = [*blends, *(["hue"] if self.hue else [])]
+        if not names:
+            return planes
+        orders = list(itertools.permutations(names))
+        order = tf.cast(draws[:, ORDER_DRAW] * len(orders), tf.int32)
+        if blends:
+            # Only blends, in each order, as rows of `coefficients`; the hue's place stands apart.
+            places = list(blends)
+            sequences = [[places.index(n) for n in o if n != "hue"] for o in orders]
+            coefficients = tf.gather(
+                tf.stack(list(blends.values()), axis=1), tf.gather(sequences, order), batch_dims=1
+            )
+        if not self.hue:
+            for step in range(len(blends)):
+                planes = _blend(planes, coefficients[:, step])
+            return planes
+        # Hue costs most, so it is computed once: all blends pass before it and again after it, and
+        # each example takes a blend in one of the passes and leaves its pixels alone in the other.
+        hue_place = tf.gather([o.index("hue") for o in orders], order)[:, None]
+        unchanged = tf.constant([[1.0, 0.0, 0.0]])
+        for step in range(len(blends)):
+            chosen = tf.where(step < hue_place, coefficients[:, step], unchanged)
+            planes = _blend(planes, chosen)
+        turns = self.hue * (2.0 * draws[:, HUE_DRAW] - 1.0)
+        planes = colour.shift_hue(planes, turns[:, None])
+        for step in range(len(blends)):
+            chosen = tf.where(step < hue_place, unchanged, coefficients[:, step])
+            planes = _blend(planes, chosen)
+        return planes
+
+    def _blends(self, draws: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Coefficients [B, 3] for `colour.blend` of the enabled operations but hue."""
+
+        def factor(amount: float, draw: int) -> tuple[tf.Tensor, tf.Tensor]:
+            low = max(0.0, 1.0 - amount)
+            return low + (1.0 + amount - low) * draws[:, draw]
+
+        zero = tf.zeros_like(draws[:, 0])
+        blends = {}
+        if self.brightness:
+            b = factor(self.brightness, BRIGHTNESS_DRAW)
+            blends["brightness"] = tf.stack([b, zero, zero], axis=1)
+        if self.contrast:
+            c = factor(self.contrast, CONTRAST_DRAW)
+            blends["contrast"] = tf.stack([c, zero, 1.0 - c], axis=1)
+        if self.saturation:
+            s = factor(self.saturation, SATURATION_DRAW)
+            blends["saturation"] = tf.stack([s, 1.0 - s, zero], axis=1)
+        return blends
+
+    def _greyscale(self, planes: colour.Planes, draws: tf.Tensor) -> colour.Planes:
+        if not self.greyscale:
+            return planes
+        chosen = draws[:, GREYSCALE_DRAW, None] < self.greyscale
+        greys = colour.grey(planes)
+        return tuple(tf.where(chosen, greys, plane) for plane in planes)
+
+
+def _blend(planes: colour.Planes, coefficients: tf.Tensor) -> colour.Planes:
+    return colour.blend(planes, *tf.split(coefficients, 3, axis=1))
+
+
+def _shape(tensor: tf.Tensor) -> list[int | tf.Tensor]:
+    """The sides of a tensor, Python ints where they are known."""
+    dynamic = tf.shape(tensor)
+    return [dynamic[i] if side is None else side for i, side in enumerate(tensor.shape)]
+
+
+def _range(name: str, values: Sequence[float], largest: float) -> tuple[float, float]:
+    try:
+        low, high = (float(value) for value in values)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if not (0.0 < low <= high <= largest and math.isfinite(high)):
+        bound = f"at most {largest:g}" if math.isfinite(largest) else "finite"
+        raise ValueError(
+            f"`{name}` must be two numbers, low <= high, above 0 and {bound}. Received: {values!r}"
+        )
+    return low, high
+
+
+def _amount(name: str, value: float, largest: float) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and 0.0 <= value <= largest and math.isfinite(value)):
+        bound = f"to {largest:g}" if math.isfinite(largest) else "upwards"
+        raise ValueError(f"`{name}` must be a number from 0 {bound}. Received: {value!r}")
+    return float(value)
