@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
 from and_tf.data.image_set import ImageSet, epoch_permutation
+
+MAX_BYTES = 2 * 2**30  # What `in_memory="auto"` keeps in memory.
 
 
 class InMemoryImageSet(ImageSet):
@@ -16,15 +20,16 @@ class InMemoryImageSet(ImageSet):
     Args:
         name: how logs and reports call the set.
         images: uint8 [N, H, W, 3].
-        labels, class_names, sources, skipped: see `ImageSet`.
+        metadata: labels, class_names, sources and skipped, see `ImageSet`.
     """
 
-    def __init__(self, name: str, images: np.ndarray, **metadata):
+    def __init__(self, name: str, images: np.ndarray, **metadata: Any):
         super().__init__(name, len(images), images.shape[1:], **metadata)
-        self.images = np.ascontiguousarray(images)
-        # On the host: as a constant on an accelerator it would take that memory from the bank.
+        # On the host, since an accelerator's memory is for the bank. `identity` makes one copy,
+        # where `convert_to_tensor` keeps two; `images` is a (read-only) view of it.
         with tf.device("CPU:0"):
-            self._tensor = tf.convert_to_tensor(self.images)
+            self._tensor = tf.identity(images)
+        self.images = np.asarray(memoryview(self._tensor))
 
     def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
         def batch(step: tf.Tensor) -> tf.Tensor:
@@ -45,10 +50,30 @@ class InMemoryImageSet(ImageSet):
         return tf.data.Dataset.range(first_step, self.steps_per_epoch(batch_size)).map(batch)
 
 
+def fits_in_memory(in_memory: bool | Literal["auto"], image_set: ImageSet) -> bool:
+    """Return whether a streaming set is rather to be decoded once and kept in memory."""
+    num_bytes = image_set.num_examples * math.prod(image_set.image_shape)
+    return num_bytes <= MAX_BYTES if in_memory == "auto" else in_memory
+
+
+def allocate(image_set: ImageSet) -> np.ndarray:
+    """Return an empty array for all images of a streaming set, uint8 [N, H, W, 3].
+
+    Raises:
+        ValueError: there is not that much memory.
+    """
+    shape = (image_set.num_examples, *image_set.image_shape)
+    try:
+        return np.empty(shape, np.uint8)
+    except MemoryError:
+        raise ValueError(
+            f"{image_set.name!r} needs {math.prod(shape) / 2**30:.1f} GiB of memory, which is not "
+            "there: stream it, with in_memory=False."
+        ) from None
+
+
 def from_arrays(
-    images: np.ndarray,
-    labels: Sequence[int] | np.ndarray | None = None,
-    name: str = "arrays",
+    images: np.ndarray, labels: Sequence[int] | np.ndarray | None = None, name: str = "arrays"
 ) -> InMemoryImageSet:
     """Return an image set over arrays.
 
@@ -60,13 +85,15 @@ def from_arrays(
     Raises:
         ValueError: another dtype or shape, images of different sizes, or labels that do not fit.
     """
-    try:
-        images = np.asarray(images)
-    except ValueError:
-        sizes = sorted({np.shape(image) for image in images})
+    sizes = {np.shape(image) for image in images}
+    if len(sizes) > 1:
         raise ValueError(
-            f"All images must have the same size: resize them first. Received: {sizes[:3]}"
-        ) from None
+            "All images must have the same shape: resize them first. "
+            f"Received: {', '.join(map(str, sorted(sizes)[:3]))}"
+        )
+    images = np.asarray(images)
+    if len(images) == 0:
+        raise ValueError(f"The data set {name!r} holds no images.")
     if images.dtype != np.uint8:
         raise ValueError(
             "Images must be uint8, 0..255, as they are stored: convert floats in 0..1 with "
@@ -74,25 +101,19 @@ def from_arrays(
         )
     if images.ndim == 3:
         images = images[..., np.newaxis]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape[1:]:
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
         raise ValueError(
-            "Images must have the shape [N, height, width, 3], or one grey channel. "
-            f"Received: {images.shape}"
+            "Images must have the shape [N, height, width, 3], or [N, height, width, 1] or "
+            f"[N, height, width] where they are grey. Received: {images.shape}"
         )
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
-    return InMemoryImageSet(name, images, labels=_check_labels(labels, len(images)))
-
-
-def _check_labels(
-    labels: Sequence[int] | np.ndarray | None, num_examples: int
-) -> np.ndarray | None:
-    if labels is None:
-        return None
-    labels = np.asarray(labels)
-    if labels.shape != (num_examples,) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"Labels must be {num_examples} integers, one for each image. "
-            f"Received: {labels.dtype} of shape {labels.shape}"
-        )
-    return labels.astype(np.int64)
+    if labels is not None:
+        labels = np.asarray(labels)
+        if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"Labels must be {len(images)} integers, one for each image. "
+                f"Received: {labels.dtype} of shape {labels.shape}"
+            )
+        labels = labels.astype(np.int64)
+    return InMemoryImageSet(name, images, labels=labels)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import difflib
+import logging
+import textwrap
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from and_tf.data.in_memory import InMemoryImageSet
+from and_tf.data.image_set import ImageSet
+from and_tf.data.in_memory import InMemoryImageSet, allocate, fits_in_memory
+from and_tf.data.records import StreamedRecords
 from and_tf.data.resizing import resize
+
+logger = logging.getLogger(__name__)
 
 
 def load_tensorflow_datasets(
@@ -18,40 +26,150 @@ def load_tensorflow_datasets(
     train_split: str = "train",
     test_split: str | None = "test",
     image_size: int | None = None,
-    in_memory: bool | str = "auto",
-):
+    in_memory: bool | Literal["auto"] = "auto",
+) -> tuple[ImageSet, ImageSet | None]:
+    """Return two splits of a builder; an example's index is its position in the split's files.
+
+    Args:
+        name: the builder, such as "cifar10", "svhn_cropped" or "caltech_birds2011".
+        data_dir: where prepared data sets lie, and where others are prepared
+            (None: ~/tensorflow_datasets).
+        train_split, test_split: TFDS split expressions, such as "train[:90%]"; `test_split` may
+            be None.
+        image_size: side to which images are resized (see `resize`); needed where they vary.
+        in_memory: decode everything now; "auto" does so up to 2 GiB and streams what is larger.
+
+    Raises:
+        ValueError: unknown name or split, no usable image feature, images of varying size, or data
+            that is not there and cannot be prepared.
+    """
     builder = _prepared_builder(name, data_dir)
-    return tuple(
-        None if split is None else _load_split(builder, split, image_size)
-        for split in (train_split, test_split)
-    )
+    splits = (train_split,) if test_split is None else (train_split, test_split)
+    streams = [_stream(builder, split, image_size) for split in splits]
+    image_sets = [
+        _decode_all(stream) if fits_in_memory(in_memory, stream) else stream for stream in streams
+    ]
+    return image_sets[0], image_sets[1] if test_split is not None else None
 
 
-def _prepared_builder(name, data_dir):
+def _prepared_builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=data_dir)
-    builder.download_and_prepare()
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        names = tfds.list_builders(with_community_datasets=False)
+        near = ", ".join(difflib.get_close_matches(name, names, n=5)) or "none"
+        raise ValueError(
+            f"TensorFlow Datasets has no builder {name!r}, and there is none in "
+            f"{data_dir or '~/tensorflow_datasets'}. Near names: {near}."
+        ) from None
+    except Exception as error:  # A malformed name, config or version raises many types.
+        raise ValueError(f"TensorFlow Datasets cannot open {name!r}: {_summary(error)}") from error
+    if not builder.is_prepared():
+        # Files written by another version of the builder serve as well.
+        with contextlib.suppress(Exception):
+            any_version = tfds.builder(f"{name}:*.*.*", data_dir=data_dir)
+            builder = any_version if any_version.is_prepared() else builder
+    if not builder.is_prepared():
+        logger.warning("%s is not prepared under %s: downloading it.", name, builder.data_dir)
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # Network, disk, manual downloads, checksums, ...
+            raise ValueError(
+                f"{name!r} is not prepared under {builder.data_dir}, and preparing it failed: "
+                f"{_summary(error)} Prepare it where there is a network (`tfds build {name}`) and "
+                "give the directory that holds it as data_dir."
+            ) from error
     return builder
 
 
-def _load_split(builder: Any, split: str, image_size: int | None) -> InMemoryImageSet:
+def _stream(builder: Any, split: str, image_size: int | None) -> StreamedRecords:
     import tensorflow_datasets as tfds
 
-    read_config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    examples = builder.as_dataset(split=split, read_config=read_config)
+    image_key, label_key = _feature_keys(builder)
+    image = builder.info.features[image_key]
+    if image_size is None and None in image.shape:
+        raise ValueError(
+            f"The images of {builder.name!r} differ in size: set image_size, the side in pixels "
+            "to which they are resized. Received: image_size=None"
+        )
 
-    def decode(example):
-        image = example["image"]
+    def decode_image(record: tf.Tensor) -> tf.Tensor:
+        pixels = only(image_key).deserialize_example(record)[image_key]
         if image.shape[-1] == 1:
-            image = tf.repeat(image, 3, axis=-1)
-        return resize(image, image_size), example["label"]
+            pixels = tf.repeat(pixels, 3, axis=-1)
+        return resize(pixels, image_size)
 
-    examples = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(512)
-    images, labels = zip(*examples.as_numpy_iterator(), strict=True)
-    return InMemoryImageSet(
-        f"{builder.name}/{split}",
-        np.concatenate(images),
-        labels=np.concatenate(labels),
-        class_names=builder.info.features["label"].names,
+    def decode_label(record: tf.Tensor) -> tf.Tensor:
+        return only(label_key).deserialize_example(record)[label_key]
+
+    def only(key: str) -> Any:
+        return tfds.decode.PartialDecoding({key: True}).extract_features(builder.info.features)
+
+    try:
+        return StreamedRecords(
+            f"{builder.name}/{split}",
+            builder.info.splits[split].file_instructions,
+            (*((image_size, image_size) if image_size else image.shape[:2]), 3),
+            decode_image,
+            decode_label if label_key else None,
+            class_names=builder.info.features[label_key].names if label_key else None,
+        )
+    except (ValueError, KeyError, AssertionError) as error:
+        raise ValueError(
+            f"{builder.name!r} has no split {split!r}, or nothing in it: {_summary(error)} "
+            f"Its splits: {', '.join(builder.info.splits)}."
+        ) from error
+    except tf.errors.OpError as error:
+        raise ValueError(
+            f"A file of {builder.name!r} is missing or cannot be read: {_summary(error)} Prepare "
+            f"the data set again (delete {builder.data_dir} first)."
+        ) from error
+
+
+def _feature_keys(builder: Any) -> tuple[str, str | None]:
+    """Return the names of the image and of the label (None without one)."""
+    import tensorflow_datasets as tfds
+
+    features = dict(builder.info.features.items())
+    images = [key for key, feature in features.items() if type(feature) is tfds.features.Image]
+    labels = [key for key, feature in features.items() if type(feature) is tfds.features.ClassLabel]
+    supervised = builder.info.supervised_keys or ()
+    image = next((key for key in images if key in supervised), images[0] if images else None)
+    label = next(
+        (key for key in labels if key in supervised), "label" if "label" in labels else None
     )
+    if (
+        image is None
+        or features[image].dtype != np.uint8
+        or features[image].shape[-1] not in (1, 3)
+    ):
+        raise ValueError(
+            f"{builder.name!r} is not an image classification data set: it needs an 8-bit image, "
+            f"grey or RGB. Its features: {', '.join(f'{k}: {v}' for k, v in features.items())}"
+        )
+    return image, label
+
+
+def _decode_all(stream: StreamedRecords) -> InMemoryImageSet:
+    images = allocate(stream)
+    first = 0
+    try:
+        for batch in stream.ordered_batches(256).as_numpy_iterator():
+            images[first : first + len(batch)] = batch
+            first += len(batch)
+        labels = stream.labels
+    except tf.errors.OpError as error:
+        raise ValueError(f"A file of {stream.name!r} is damaged: {_summary(error)}") from error
+    if first != len(images):
+        raise ValueError(
+            f"{stream.name!r} is incomplete: it lists {len(images)} examples. Received: {first}"
+        )
+    return InMemoryImageSet(stream.name, images, labels=labels, class_names=stream.class_names)
+
+
+def _summary(error: Exception) -> str:
+    """Return an error's text as one short line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return textwrap.shorten(text, width=400, placeholder=" ...").rstrip(".") + "."

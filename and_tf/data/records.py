@@ -1,0 +1,111 @@
+"""Image sets that stream from record files (TFRecord, as TensorFlow Datasets writes them)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from and_tf.data.image_set import ImageSet, epoch_permutation
+
+FILES_READ_AT_ONCE = 16
+SHUFFLE_BYTES = 2**30  # Encoded; a set that is smaller is shuffled as a whole.
+
+
+class RecordFile(Protocol):
+    """The records `skip` to `skip + take` of a file (`tfds.core.utils.shard_utils.FileInstruction`)."""
+
+    filename: str
+    skip: int
+    take: int
+    examples_in_shard: int
+
+
+class StreamedRecords(ImageSet):
+    """An image set read from record files while it is used.
+
+    Index i is the i-th record of the files as listed. An epoch reads the files in an order of its
+    own, several at once, through a shuffle buffer of encoded records.
+
+    Args:
+        name: how logs and reports call the set.
+        files: where the records lie.
+        image_shape: (height, width, 3).
+        decode_image: from a record (string scalar) to uint8 [height, width, 3].
+        decode_label: from a record to int64, or None where there are no labels.
+        class_names: the name of each label, or None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        files: Sequence[RecordFile],
+        image_shape: tuple[int, int, int],
+        decode_image: Callable[[tf.Tensor], tf.Tensor],
+        decode_label: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        class_names: Sequence[str] | None = None,
+    ):
+        takes = np.array([file.take for file in files], np.int64)
+        super().__init__(name, int(takes.sum()), image_shape, class_names=class_names)
+        skips = np.array([file.skip for file in files], np.int64)
+        first_indices = np.cumsum(takes) - takes
+        self._files = ([file.filename for file in files], skips, takes, first_indices)
+        self._decode_image = decode_image
+        self._decode_label = decode_label
+        num_bytes = sum(tf.io.gfile.stat(file.filename).length for file in files)
+        num_records = sum(file.examples_in_shard for file in files)
+        affordable = SHUFFLE_BYTES * num_records // max(num_bytes, 1)
+        self._shuffle_buffer = max(1, min(self.num_examples, affordable))
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray | None:
+        if self._decode_label is None:
+            return None
+        records = self._records(tf.range(len(self._files[0])))
+        labels = records.map(lambda _, record: self._decode_label(record), tf.data.AUTOTUNE)
+        labels = np.concatenate(list(labels.batch(4096).as_numpy_iterator()))
+        return None if np.all(labels < 0) else labels  # -1 stands for labels that are withheld.
+
+    def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
+        self.steps_per_epoch(batch_size)
+        records = self._records(tf.range(len(self._files[0])))
+        images = records.map(lambda _, record: self._decode_image(record), tf.data.AUTOTUNE)
+        return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def _epoch_batches(
+        self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor
+    ) -> tf.data.Dataset:
+        order = epoch_permutation(len(self._files[0]), seed, epoch)
+        records = self._records(order, files_read_at_once=FILES_READ_AT_ONCE)
+        # `shuffle` mixes in the graph's seed. Pin it (this function has a graph of its own), or
+        # the order would depend on a `tf.random.set_seed` somewhere in the program.
+        tf.random.set_seed(1)
+        shuffle_seed = tf.random.stateless_uniform(
+            [], [tf.cast(seed, tf.int64), epoch], minval=None, maxval=None, dtype=tf.int64
+        )
+        records = records.shuffle(
+            self._shuffle_buffer, seed=shuffle_seed, reshuffle_each_iteration=False
+        )
+        records = records.skip(first_step * batch_size)
+        examples = records.map(
+            lambda index, record: (self._decode_image(record), index), tf.data.AUTOTUNE
+        )
+        return examples.batch(batch_size)
+
+    def _records(self, order: tf.Tensor, files_read_at_once: int = 1) -> tf.data.Dataset:
+        """Return (index, record) of all files, taken in `order`."""
+
+        def read(filename, skip, take, first_index):
+            records = tf.data.TFRecordDataset(filename, buffer_size=2**20)
+            return records.skip(skip).take(take).enumerate(first_index)
+
+        files = tuple(tf.gather(column, order) for column in self._files)
+        return tf.data.Dataset.from_tensor_slices(files).interleave(
+            read,
+            cycle_length=files_read_at_once,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
