@@ -256,7 +256,7 @@ def test_repeated_keys_are_refused_even_where_they_agree(write):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"seed":\n 1,}', "line 2, column 4: malformed JSON"),
+        ('{"seed":\n x}', "line 2, column 2: malformed JSON"),
         ("", "line 1, column 1: malformed JSON"),
         ("[1]", "should hold one JSON object, {...}. Received: [1]."),
         ("null", "should hold one JSON object"),
