@@ -53,9 +53,9 @@ class Augment:
         self.saturation = _amount("saturation", saturation, math.inf)
         self.hue = _amount("hue", hue, 0.5)
         self.greyscale = _amount("greyscale", greyscale, 1.0)
-        if not isinstance(flip, bool):
+        if flip not in (True, False):
             raise ValueError(f"`flip` must be True or False. Received: {flip!r}")
-        self.flip = flip
+        self.flip = bool(flip)
 
     def __call__(
         self,
@@ -174,9 +174,9 @@ class Augment:
     def _greyscale(self, planes: colour.Planes, draws: tf.Tensor) -> colour.Planes:
         if not self.greyscale:
             return planes
-        chosen = draws[:, GREYSCALE_DRAW, None] < self.greyscale
-        greys = colour.grey(planes)
-        return tuple(tf.where(chosen, greys, plane) for plane in planes)
+        chosen = tf.cast(draws[:, GREYSCALE_DRAW, None] < self.greyscale, tf.float32)
+        greys = chosen * colour.grey(planes)
+        return tuple((1.0 - chosen) * plane + greys for plane in planes)
 
 
 def _blend(planes: colour.Planes, coefficients: tf.Tensor) -> colour.Planes:

@@ -16,7 +16,7 @@ GREY = (0.2989, 0.587, 0.114)
 
 def grey(planes: Planes) -> tf.Tensor:
     """The grey image, 0.2989 R + 0.587 G + 0.114 B, [B, H*W]."""
-    return sum(weight * plane for weight, plane in zip(GREY, planes))
+    return tf.add_n([weight * plane for weight, plane in zip(GREY, planes)])
 
 
 def blend(planes: Planes, own: tf.Tensor, grey_part: tf.Tensor, mean_part: tf.Tensor) -> Planes:
@@ -27,20 +27,17 @@ def blend(planes: Planes, own: tf.Tensor, grey_part: tf.Tensor, mean_part: tf.Te
     """
     greys = grey(planes)
     shift = grey_part * greys + mean_part * tf.reduce_mean(greys, axis=1, keepdims=True)
-    return tuple(clamp(own * plane + shift) for plane in planes)
+    return tuple(_pixel_clamp(own * plane + shift) for plane in planes)
 
 
 def shift_hue(planes: Planes, turns: tf.Tensor) -> Planes:
-    """Turn each pixel's hue by `turns` [B, 1] of the colour circle; HSV value and saturation stay.
-
-    Of the sextants of the hue, red lies at 0, green at 2 and blue at 4; a channel is at the maximum
-    up to one sextant from its own, and falls to the minimum within the next.
-    """
+    """Turn each pixel's hue by `turns` [B, 1] of the colour circle; HSV value and saturation stay."""
     red, green, blue = planes
     high = tf.maximum(tf.maximum(red, green), blue)
     low = tf.minimum(tf.minimum(red, green), blue)
     spread = high - low
-    sextant = tf.where(
+    # The hue in sextants: red at 0, green at 2, blue at 4; anything, here 0, where there is none.
+    hue = tf.where(
         high == red,
         tf.math.divide_no_nan(green - blue, spread),
         tf.where(
@@ -49,19 +46,20 @@ def shift_hue(planes: Planes, turns: tf.Tensor) -> Planes:
             4.0 + tf.math.divide_no_nan(red - green, spread),
         ),
     )
-    sextant += 6.0 * turns
-
-    def channel(own: float) -> tf.Tensor:
-        # Distance on the circle of six sextants, 0 to 3.
-        distance = tf.abs(sextant - own)
-        distance = tf.abs(distance - 6.0 * tf.round(distance * (1 / 6)))
-        return high - spread * tf.raw_ops.ClipByValue(
-            t=distance - 1.0, clip_value_min=0.0, clip_value_max=1.0
-        )
-
-    return channel(0.0), channel(2.0), channel(4.0)
+    hue += 6.0 * turns
+    hue -= 6.0 * tf.floor(hue * (1.0 / 6.0))
+    # A channel is at its highest within a sextant of its own hue, and falls in the next.
+    return (
+        high - spread * _unit_clamp(2.0 - tf.abs(hue - 3.0)),
+        high - spread * _unit_clamp(tf.abs(hue - 2.0) - 1.0),
+        high - spread * _unit_clamp(tf.abs(hue - 4.0) - 1.0),
+    )
 
 
-def clamp(plane: tf.Tensor) -> tf.Tensor:
-    # One kernel, where tf.clip_by_value runs two.
+# ClipByValue is one kernel where tf.clip_by_value runs two.
+def _pixel_clamp(plane: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.ClipByValue(t=plane, clip_value_min=0.0, clip_value_max=255.0)
+
+
+def _unit_clamp(plane: tf.Tensor) -> tf.Tensor:
+    return tf.raw_ops.ClipByValue(t=plane, clip_value_min=0.0, clip_value_max=1.0)

@@ -50,12 +50,16 @@ def resize_weights(start: tf.Tensor, length: tf.Tensor, size: int | tf.Tensor) -
     factor of reduction where the crop is larger than `size` (antialiasing) and cut at the crop's
     edges. Each row sums to 1. `start` and `length` are float32 [B].
     """
-    positions = tf.range(tf.cast(size, tf.float32)) + 0.5
-    step = (length / tf.cast(size, tf.float32))[:, None, None]
-    centres = start[:, None, None] + positions[:, None] * step
-    weights = tf.nn.relu(1.0 - tf.abs(positions - centres) / tf.maximum(step, 1.0))
-    inside = (positions > start[:, None]) & (positions < (start + length)[:, None])
-    weights *= tf.cast(inside, tf.float32)[:, None, :]
+    size = tf.cast(size, tf.float32)
+    positions = tf.range(size) + 0.5
+    start, length = start[:, None], length[:, None]
+    step = length / size
+    reach = tf.maximum(step, 1.0)
+    centres = (start + positions * step) / reach
+    # Pixels outside the crop are put out of every triangle's reach.
+    inside = (positions > start) & (positions < start + length)
+    pixels = tf.where(inside, positions / reach, math.inf)
+    weights = tf.nn.relu(1.0 - tf.abs(pixels[:, None, :] - centres[:, :, None]))
     return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
 
 
