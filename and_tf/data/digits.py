@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from and_tf.data.in_memory import InMemoryImageSet
+from and_tf.data.resizing import resize
 
 TEST_EXAMPLES = 360
 
 
-def load_digits() -> tuple[InMemoryImageSet, InMemoryImageSet]:
+def load_digits(image_size: int | None = None) -> tuple[InMemoryImageSet, InMemoryImageSet]:
     """Return 1,437 training and 360 test digits, 16x16 pixels, in one fixed stratified split.
 
     The source's 8x8 pixels of 0..16 (UCI, Optical Recognition of Handwritten Digits) become 0..255,
-    are doubled to 16x16, and the grey is repeated to 3 channels.
+    are doubled to 16x16, and the grey is repeated to 3 channels. `image_size` resizes them further.
     """
     from sklearn import datasets, model_selection
 
@@ -21,6 +22,7 @@ def load_digits() -> tuple[InMemoryImageSet, InMemoryImageSet]:
     grey = np.round(digits.images * (255 / 16)).astype(np.uint8)
     images = np.repeat(np.repeat(grey, 2, axis=1), 2, axis=2)
     images = np.repeat(images[..., np.newaxis], 3, axis=-1)
+    images = np.stack([resize(image, image_size) for image in images])
     labels = digits.target.astype(np.int64)
     train, test = model_selection.train_test_split(
         np.arange(len(images)), test_size=TEST_EXAMPLES, random_state=0, stratify=labels

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from and_tf.data.image_set import ImageSet, epoch_permutation
+from and_tf.data.in_memory import InMemoryImageSet, allocate
 
 FILES_READ_AT_ONCE = 16
 SHUFFLE_BYTES = 2**30  # Encoded; a set that is smaller is shuffled as a whole.
@@ -68,6 +69,28 @@ class StreamedRecords(ImageSet):
         labels = records.map(lambda _, record: self._decode_label(record), tf.data.AUTOTUNE)
         labels = np.concatenate(list(labels.batch(4096).as_numpy_iterator()))
         return None if np.all(labels < 0) else labels  # -1 stands for labels that are withheld.
+
+    def decode_all(self) -> InMemoryImageSet:
+        """Return the set in memory.
+
+        Raises:
+            ValueError: a file is damaged or incomplete, or there is not enough memory.
+        """
+        images = allocate(self)
+        first = 0
+        try:
+            for batch in self.ordered_batches(256).as_numpy_iterator():
+                images[first : first + len(batch)] = batch
+                first += len(batch)
+            labels = self.labels
+        except tf.errors.OpError as error:
+            raise ValueError(f"A file of {self.name!r} is damaged: {error.message}") from error
+        if first != self.num_examples:
+            raise ValueError(
+                f"{self.name!r} is incomplete: {self.num_examples} examples are listed. "
+                f"Received: {first}"
+            )
+        return InMemoryImageSet(self.name, images, labels=labels, class_names=self.class_names)
 
     def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
         self.steps_per_epoch(batch_size)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from and_tf.data.image_set import ImageSet
-from and_tf.data.in_memory import InMemoryImageSet, allocate, fits_in_memory
+from and_tf.data.in_memory import fits_in_memory
 from and_tf.data.records import StreamedRecords
 from and_tf.data.resizing import resize
 
@@ -47,7 +47,7 @@ def load_tensorflow_datasets(
     splits = (train_split,) if test_split is None else (train_split, test_split)
     streams = [_stream(builder, split, image_size) for split in splits]
     image_sets = [
-        _decode_all(stream) if fits_in_memory(in_memory, stream) else stream for stream in streams
+        stream.decode_all() if fits_in_memory(in_memory, stream) else stream for stream in streams
     ]
     return image_sets[0], image_sets[1] if test_split is not None else None
 
@@ -91,7 +91,7 @@ def _stream(builder: Any, split: str, image_size: int | None) -> StreamedRecords
     image = builder.info.features[image_key]
     if image_size is None and None in image.shape:
         raise ValueError(
-            f"The images of {builder.name!r} differ in size: set image_size, the side in pixels "
+            f"The images of {builder.name!r} differ in size: set data.image_size, the side in pixels "
             "to which they are resized. Received: image_size=None"
         )
 
@@ -150,23 +150,6 @@ def _feature_keys(builder: Any) -> tuple[str, str | None]:
             f"grey or RGB. Its features: {', '.join(f'{k}: {v}' for k, v in features.items())}"
         )
     return image, label
-
-
-def _decode_all(stream: StreamedRecords) -> InMemoryImageSet:
-    images = allocate(stream)
-    first = 0
-    try:
-        for batch in stream.ordered_batches(256).as_numpy_iterator():
-            images[first : first + len(batch)] = batch
-            first += len(batch)
-        labels = stream.labels
-    except tf.errors.OpError as error:
-        raise ValueError(f"A file of {stream.name!r} is damaged: {_summary(error)}") from error
-    if first != len(images):
-        raise ValueError(
-            f"{stream.name!r} is incomplete: it lists {len(images)} examples. Received: {first}"
-        )
-    return InMemoryImageSet(stream.name, images, labels=labels, class_names=stream.class_names)
 
 
 def _summary(error: Exception) -> str:

@@ -1,0 +1,197 @@
+"""A user's own images: a folder of files, nested or flat, labels optional."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from and_tf.data.folder_labels import labels_from_csv, labels_from_subfolders
+from and_tf.data.folder_listing import list_files, printable
+from and_tf.data.image_file import UnreadableImageError, read_in_threads, read_size
+from and_tf.data.image_set import ImageSet
+from and_tf.data.in_memory import fits_in_memory
+from and_tf.data.streamed_files import StreamedFiles
+
+
+@dataclass
+class _Folder:
+    """The images of one folder while they are being gathered."""
+
+    name: str
+    root: Path  # without links
+    sizes: dict[str, tuple[int, int]]  # (height, width) of each image, in the order of the set
+    classes: dict[str, str] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def load_folder(
+    path: str | os.PathLike,
+    *,
+    test_path: str | os.PathLike | None = None,
+    labels: str | os.PathLike | None = None,
+    image_size: int | None = None,
+    test_fraction: float = 0.0,
+    in_memory: bool | Literal["auto"] = "auto",
+) -> tuple[ImageSet, ImageSet | None]:
+    """Return the images of a folder, and held-out ones where they are asked for.
+
+    An index is the place in the sorted relative paths. Labels are the first-level subfolders, where
+    every image is in one of several; or a CSV file's. What is no readable image is left out, with
+    its name and the reason in `skipped`.
+
+    Args:
+        path: the folder of training images.
+        test_path: a folder of held-out images.
+        labels: a CSV file with the columns file,label; images that it does not list are left out.
+        image_size: side to which images are resized (see `resize`); None where all have one size.
+        test_fraction: the share of `path` that is held out, of each class where there are labels;
+            which images depends on their names alone.
+        in_memory: decode everything now; "auto" does so up to 2 GiB and streams what is larger.
+
+    Raises:
+        ValueError: no such folder, no readable image in it, different sizes without `image_size`,
+            a CSV file that is wrong or names none of the images, or nothing left after holding out.
+    """
+    if test_path is not None and test_fraction:
+        raise ValueError(
+            "Held-out images come from test_path or from test_fraction, not from both. "
+            f"Received: test_path={os.fspath(test_path)!r}, test_fraction={test_fraction}"
+        )
+    folder = _gather(path, "train")
+    folders = [folder]
+    if test_path is not None:
+        folders.append(_gather(test_path, "test"))
+        if folders[1].root.is_relative_to(folder.root):
+            raise ValueError(
+                "The held-out images lie inside the folder of training images: move them out. "
+                f"Received: path={os.fspath(path)!r}, test_path={os.fspath(test_path)!r}"
+            )
+    if labels is None:
+        for each in folders:
+            each.classes = labels_from_subfolders(list(each.sizes))
+    else:
+        _apply_csv(folders, Path(labels).expanduser())
+    class_names = sorted({name for each in folders for name in each.classes.values()})
+    if test_fraction:
+        folders.append(_hold_out(folder, test_fraction))
+    train, *test = (_image_set(each, class_names, image_size, in_memory) for each in folders)
+    return train, test[0] if test else None
+
+
+def _gather(path: str | os.PathLike, split: str) -> _Folder:
+    given = Path(path).expanduser()
+    if not given.is_dir():
+        problem = "is not a folder" if given.exists() else "does not exist"
+        raise ValueError(f"The folder of images {problem}. Received: {os.fspath(path)!r}")
+    root = given.resolve()
+    files, skipped = list_files(root)
+    sizes = {}
+    found = read_in_threads(read_size, [root / file for file in files])
+    for file, size in zip(files, found, strict=True):
+        if isinstance(size, UnreadableImageError):
+            skipped.append((file, str(size)))
+        else:
+            sizes[file] = size
+    folder = _Folder(f"{root.name}/{split}", root, sizes, skipped=skipped)
+    _check_not_empty(folder)
+    return folder
+
+
+def _check_not_empty(folder: _Folder) -> None:
+    if folder.sizes:
+        return
+    examples = "; ".join(f"{printable(file)} ({reason})" for file, reason in folder.skipped[:3])
+    raise ValueError(
+        f"No readable image in {folder.root}. "
+        + (f"Left out: {len(folder.skipped)}, such as {examples}" if examples else "It is empty.")
+    )
+
+
+def _apply_csv(folders: Sequence[_Folder], path: Path) -> None:
+    """Give the listed images their labels; leave out the others."""
+    listed = labels_from_csv(path)
+    missing = set(listed)
+    for folder in folders:
+        folder.skipped = [
+            entry for entry in folder.skipped if folder.root / entry[0] != path.resolve()
+        ]
+        missing -= set(folder.sizes).union(file for file, _ in folder.skipped)
+        folder.classes = {file: listed[file] for file in folder.sizes if file in listed}
+        if not folder.classes:
+            raise ValueError(
+                f"The labels in {path} name no image in {folder.root}: names must be relative to "
+                f"that folder. Received: {printable(next(iter(listed)))!r}, where the folder has "
+                f"{printable(next(iter(folder.sizes)))!r}"
+            )
+        folder.skipped += [
+            (file, f"not listed in {path.name}") for file in folder.sizes if file not in listed
+        ]
+        folder.sizes = {file: folder.sizes[file] for file in folder.classes}
+    folders[0].skipped += [(file, f"listed in {path.name}, not found") for file in sorted(missing)]
+
+
+def _hold_out(folder: _Folder, fraction: float) -> _Folder:
+    """Move a share of each class (of all images, where there are none) to a folder of its own."""
+    by_class: dict[str | None, list[str]] = {}
+    for file in folder.sizes:
+        by_class.setdefault(folder.classes.get(file), []).append(file)
+    held_out = set()
+    for files in by_class.values():
+        # By a hash of the name, an image stays on its side when others are added.
+        files.sort(key=lambda file: hashlib.sha256(os.fsencode(file)).digest())
+        held_out.update(files[: round(fraction * len(files))])
+    if not 0 < len(held_out) < len(folder.sizes):
+        raise ValueError(
+            f"test_fraction must leave some images on both sides. Received: {fraction}, which "
+            f"holds out {len(held_out)} of {len(folder.sizes)}"
+        )
+    sizes, folder.sizes = folder.sizes, {}
+    test = _Folder(folder.name.replace("/train", "/test"), folder.root, {}, folder.classes)
+    for file, size in sizes.items():
+        (test if file in held_out else folder).sizes[file] = size
+    return test
+
+
+def _image_set(
+    folder: _Folder,
+    class_names: Sequence[str],
+    image_size: int | None,
+    in_memory: bool | Literal["auto"],
+) -> ImageSet:
+    height, width = (image_size, image_size) if image_size else _common_size(folder)
+    files = list(folder.sizes)
+    labels = None
+    if folder.classes:
+        number = {name: label for label, name in enumerate(class_names)}
+        labels = np.array([number[folder.classes[file]] for file in files], np.int64)
+    stream = StreamedFiles(
+        folder.name,
+        [folder.root / file for file in files],
+        (height, width, 3),
+        image_size,
+        labels=labels,
+        class_names=class_names if folder.classes else None,
+        sources=tuple(printable(file) for file in files),
+        skipped=[(printable(file), reason) for file, reason in sorted(folder.skipped)],
+    )
+    return stream.decode_all() if fits_in_memory(in_memory, stream) else stream
+
+
+def _common_size(folder: _Folder) -> tuple[int, int]:
+    first_of_size = {}
+    for file, size in folder.sizes.items():
+        first_of_size.setdefault(size, printable(file))
+    if len(first_of_size) > 1:
+        (one, file), (other, other_file) = list(first_of_size.items())[:2]
+        raise ValueError(
+            "The images differ in size: set data.image_size, the side in pixels to which they are "
+            f"resized. Received: {file} of {one[1]} x {one[0]}, {other_file} of "
+            f"{other[1]} x {other[0]} pixels (width x height)"
+        )
+    return next(iter(first_of_size))

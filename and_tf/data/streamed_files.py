@@ -1,0 +1,111 @@
+"""Image sets that decode image files while they are used."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from and_tf.data.image_file import UnreadableImageError, read_image, read_in_threads
+from and_tf.data.image_set import ImageSet, epoch_permutation
+from and_tf.data.in_memory import InMemoryImageSet, allocate
+from and_tf.data.resizing import resize
+
+GREY = 128
+
+
+class StreamedFiles(ImageSet):
+    """An image set over files, each decoded when its batch is wanted.
+
+    A file that cannot be decoded (any more) stands in as mid-grey: it is warned about once, and
+    added to `skipped`.
+
+    Args:
+        name: how logs and reports call the set.
+        paths: one file for each index.
+        image_shape: (height, width, 3) of every image, after resizing.
+        image_size: side to which images are resized, or None.
+        metadata: labels, class_names, sources and skipped, see `ImageSet`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        paths: Sequence[Path],
+        image_shape: tuple[int, int, int],
+        image_size: int | None,
+        **metadata: Any,
+    ):
+        super().__init__(name, len(paths), image_shape, **metadata)
+        self._paths = paths
+        self._image_size = image_size
+        self._unreadable: set[int] = set()
+
+    def decode_all(self) -> InMemoryImageSet:
+        """Return the set in memory, without the files that cannot be decoded.
+
+        Raises:
+            ValueError: none can, or there is not enough memory.
+        """
+        images = allocate(self)
+        rows = []
+        for index, image in enumerate(read_in_threads(self._load, self._paths)):
+            if isinstance(image, UnreadableImageError):
+                self._skipped.append((self.sources[index], str(image)))
+            else:
+                images[len(rows)] = image
+                rows.append(index)
+        return InMemoryImageSet(
+            self.name,
+            images[: len(rows)],
+            labels=None if self.labels is None else self.labels[rows],
+            class_names=self.class_names,
+            sources=tuple(self.sources[index] for index in rows),
+            skipped=self.skipped,
+        )
+
+    def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
+        self.steps_per_epoch(batch_size)
+        images = tf.data.Dataset.range(self.num_examples).map(self._decode, tf.data.AUTOTUNE)
+        return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def _epoch_batches(
+        self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor
+    ) -> tf.data.Dataset:
+        order = epoch_permutation(self.num_examples, seed, epoch)[first_step * batch_size :]
+        indices = tf.data.Dataset.from_tensor_slices(order)
+        examples = indices.map(lambda index: (self._decode(index), index), tf.data.AUTOTUNE)
+        return examples.batch(batch_size)
+
+    def _decode(self, index: tf.Tensor) -> tf.Tensor:
+        # Stateless, since TensorFlow's determinism would otherwise read one file at a time.
+        image = tf.numpy_function(self._load_or_grey, [index], tf.uint8, stateful=False)
+        return tf.ensure_shape(image, self.image_shape)
+
+    def _load(self, path: Path) -> np.ndarray:
+        image = read_image(path)
+        if self._image_size is not None:
+            with tf.device("CPU:0"):
+                image = resize(tf.constant(image), self._image_size).numpy()
+        if image.shape != self.image_shape:
+            raise UnreadableImageError(
+                f"its header says {self.image_shape[:2]}, not {image.shape[:2]}"
+            )
+        return image
+
+    def _load_or_grey(self, index: int) -> np.ndarray:
+        try:
+            return self._load(self._paths[index])
+        except UnreadableImageError as error:
+            if index not in self._unreadable:
+                self._unreadable.add(index)
+                self._skipped.append((self.sources[index], str(error)))
+                warnings.warn(
+                    f"{self.sources[index]} cannot be read and stands in as grey: {error}",
+                    stacklevel=1,
+                )
+            return np.full(self.image_shape, GREY, np.uint8)
