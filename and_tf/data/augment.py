@@ -69,11 +69,17 @@ class Augment:
         `images` [B, H, W, 3] in 0 to 255, uint8 or float; `indices` integers [B], the examples'
         places in the data set; `epochs`, an integer or integers [B], how often each was seen
         before; `seed` an integer of up to 64 bits. The draws of an example are a function of
-        (seed, epoch, index) alone. Raises ValueError where the images are not of three channels.
+        (seed, epoch, index) alone. Raises ValueError where shapes are not these.
         """
         images = tf.convert_to_tensor(images)
         if images.shape.rank != 4 or images.shape[3] not in (3, None):
             raise ValueError(f"`images` must be [B, H, W, 3]. Received shape: {images.shape}")
+        indices = tf.convert_to_tensor(indices)
+        if not indices.shape.is_compatible_with(images.shape[:1]):
+            raise ValueError(
+                f"`indices` must be [B], one an image. Received shape: {indices.shape} "
+                f"with images of shape {images.shape}"
+            )
         draws = threefry.uniform(seed, epochs, indices, DRAWS)
         batch, height, width, _ = _shape(images)
         planes = tf.transpose(tf.cast(images, tf.float32), [0, 3, 1, 2])
