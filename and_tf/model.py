@@ -10,11 +10,11 @@ from and_tf.backend import require_tensorflow
 
 require_tensorflow()
 
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import keras
+import tensorflow as tf
 
-from and_tf.memory import RandomUnitRows, updated_rows  # noqa: E402
-from and_tf.objective import neighbourhood_losses  # noqa: E402
+from and_tf.memory import RandomUnitRows, updated_rows
+from and_tf.objective import neighbourhood_losses
 
 
 @keras.saving.register_keras_serializable(package="and_tf")
@@ -100,10 +100,15 @@ class AND(keras.Model):
         """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
 
         Raises:
-            ValueError: Ids that are not integers, out of range, or not unique.
+            ValueError: Ids that are missing, not integers, out of range, or not unique.
         """
         if y is not None:
             _check_indices(np.asarray(y), self.num_examples)
+        elif isinstance(x, np.ndarray | tf.Tensor):
+            raise ValueError(
+                "fit(images, indices) needs the integer id of every image as its target, for "
+                "instance np.arange(len(images)). Received: images alone"
+            )
         return super().fit(x, y, **kwargs)
 
     def train_step(self, data) -> dict[str, tf.Tensor]:

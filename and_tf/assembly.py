@@ -1,0 +1,70 @@
+"""From a config to the objects it describes."""
+
+from __future__ import annotations
+
+from and_tf.callbacks import KNNEvaluation, NeighbourhoodDiscovery
+from and_tf.config import RunConfig
+from and_tf.data.augment import Augment
+from and_tf.data.image_set import ImageSet
+from and_tf.encoders import ENCODERS
+from and_tf.model import AND
+from and_tf.optimizer import SGD
+
+
+def build_model(config: RunConfig, images: ImageSet) -> AND:
+    """A new model for the images, compiled.
+
+    Raises:
+        ValueError: The encoder cannot take images of this size, or there are too few images.
+    """
+    encoder_options = config.encoder.model_dump(exclude={"name", "stem"})
+    if config.encoder.name != "conv4":  # has one stem only
+        encoder_options["stem"] = config.encoder.stem
+    encoder = ENCODERS[config.encoder.name](
+        input_shape=images.image_shape,
+        mean=config.data.mean,
+        std=config.data.std,
+        **encoder_options,
+    )
+    model = AND(
+        encoder,
+        images.num_examples,
+        temperature=config.objective.temperature,
+        bank_momentum=config.objective.bank_momentum,
+        neighbours=config.curriculum.neighbours,
+        augment=Augment(**config.augment.model_dump()),
+        seed=config.seed,
+    )
+    optimizer_options = config.optimizer.model_dump(exclude={"drops", "drop_factor"})
+    model.compile(SGD(**optimizer_options))
+    return model
+
+
+def build_discovery(config: RunConfig, images: ImageSet) -> NeighbourhoodDiscovery:
+    """The callback that begins the rounds of the config's curriculum."""
+    return NeighbourhoodDiscovery(
+        config.curriculum.rounds,
+        config.curriculum.epochs_per_round,
+        config.curriculum.initial_epochs,
+        learning_rate=config.optimizer.learning_rate,
+        learning_rate_drops=config.optimizer.drops,
+        learning_rate_drop_factor=config.optimizer.drop_factor,
+        labels=images.labels,
+    )
+
+
+def build_evaluation(
+    config: RunConfig, images: ImageSet, test: ImageSet | None, discovery: NeighbourhoodDiscovery
+) -> KNNEvaluation | None:
+    """The callback that evaluates, None where there are no labels."""
+    if images.labels is None or (test is not None and test.labels is None):
+        return None
+    return KNNEvaluation(
+        images,
+        test,
+        config.evaluation.knn_neighbours,
+        config.evaluation.knn_temperature,
+        config.evaluation.every_epochs,
+        discovery.curriculum,
+        config.evaluation.batch_size,
+    )

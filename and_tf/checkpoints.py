@@ -1,0 +1,96 @@
+"""Checkpoints: whole models on disk, from which a run goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import and_tf.data.augment
+import and_tf.optimizer  # noqa: F401, a checkpoint holds these: importing registers them
+from and_tf.files import replacing
+from and_tf.model import AND
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """How far training has come: `epoch` epochs are over, and `step` steps of the next one."""
+
+    epoch: int
+    step: int
+
+    @classmethod
+    def of(cls, model: AND, batch_size: int) -> Position:
+        """Where a model stands: every epoch shows it each example once."""
+        examples_seen = int(np.sum(model.times_seen.numpy(), dtype=np.int64))
+        epoch, examples = divmod(examples_seen, model.num_examples)
+        return cls(epoch, examples // batch_size)
+
+
+class Checkpoints:
+    """A folder of `.keras` files, one for each position saved.
+
+    A file holds everything: weights, batch statistics, optimiser, bank and neighbourhood table. It
+    appears whole or not at all, and the one before it is removed only afterwards.
+
+    Args:
+        folder: Created at the first save.
+        batch_size: Of the run.
+        keep: How many of the latest checkpoints are kept.
+    """
+
+    def __init__(self, folder: Path, batch_size: int, keep: int = 2) -> None:
+        self.folder = folder
+        self.batch_size = batch_size
+        self.keep = keep
+
+    def paths(self) -> list[Path]:
+        """The checkpoints at hand, latest first."""
+        return sorted(self.folder.glob("epoch-*.keras"), reverse=True)
+
+    def save(self, model: AND) -> Path:
+        """Write the model's checkpoint unless it is there already.
+
+        Raises:
+            OSError: It could not be written, for instance on a full disk. Earlier ones stand.
+        """
+        position = Position.of(model, self.batch_size)
+        path = self.folder / f"epoch-{position.epoch:06d}-step-{position.step:08d}.keras"
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                model.save(temporary)
+            for old in self.paths()[self.keep :]:
+                old.unlink()
+        return path
+
+    def load_latest(self) -> AND | None:
+        """The latest model that can be read, or None if there is none."""
+        for path in self.paths():
+            try:
+                return keras.models.load_model(path)
+            except (OSError, ValueError, KeyError) as error:
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+                print(f"warning: left out checkpoint {path.name}: {reason}", file=sys.stderr)
+        return None
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Saves a checkpoint every few epochs.
+
+    Args:
+        checkpoints: Where they go.
+        every_epochs: Epochs between them.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, every_epochs: int = 1) -> None:
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.every_epochs = every_epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if (epoch + 1) % self.every_epochs == 0:
+            self.checkpoints.save(self.model)

@@ -1,0 +1,48 @@
+"""Writing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write to a hidden file beside `path`, then rename it into place.
+
+    Yields:
+        The path to write to, with the same suffix. If the body succeeds, the file is flushed to the
+        disk and takes the place of `path` in one step; otherwise it is removed and `path` stands.
+    """
+    temporary = path.with_name(f".partial-{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether an error, of the operating system or of TensorFlow, is about space on a disk."""
+    messages = [os.strerror(code) for code in _NO_SPACE]
+    return getattr(error, "errno", None) in _NO_SPACE or any(m in str(error) for m in messages)

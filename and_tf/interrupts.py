@@ -1,0 +1,58 @@
+"""Stopping between two steps on Ctrl-C and on SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+
+import keras
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and did so between two steps."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal.Signals(signal_number).name)
+        self.exit_code = 128 + signal_number
+
+
+class StopWhenAsked(keras.callbacks.Callback):
+    """Raises `Interrupted` at the next boundary of a step once a signal has come.
+
+    Use `with stop.listening():` around `fit`. A second signal stops at once, as it would without.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._received: int | None = None
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen to SIGINT and SIGTERM inside the block."""
+        previous = {
+            number: signal.signal(number, self._receive)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _receive(self, number: int, frame) -> None:
+        if self._received is not None:
+            raise KeyboardInterrupt
+        self._received = number
+        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+
+    def _raise_if_asked(self) -> None:
+        if self._received is not None:
+            raise Interrupted(self._received)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self._raise_if_asked()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._raise_if_asked()

@@ -1,0 +1,146 @@
+"""The run directory: one documented shape, written once and never by accident.
+
+config.json      the resolved config
+environment.json versions, seed, command, the data set's fingerprint
+metrics.jsonl    one JSON object a line: the untrained encoder, every round, every epoch
+tensorboard/     the epochs' figures for TensorBoard
+checkpoints/     the latest checkpoints, each a whole model
+skipped.tsv      images that were left out and why, if there are any
+model.keras      the trained model
+model_card.md    what it is, what it was made from and how good it is
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+
+from and_tf.files import write_text
+
+_ENTRIES = (
+    "config.json",
+    "environment.json",
+    "metrics.jsonl",
+    "tensorboard",
+    "checkpoints",
+    "skipped.tsv",
+    "model.keras",
+    "model_card.md",
+    ".lock",
+)
+
+
+class RunDirectoryError(ValueError):
+    """The run directory cannot be used as asked."""
+
+
+class RunDirectory:
+    """A run's directory and the names of what is in it.
+
+    Args:
+        path: The directory; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.checkpoints = path / "checkpoints"
+        self.skipped = path / "skipped.tsv"
+        self.model = path / "model.keras"
+        self.model_card = path / "model_card.md"
+        self._lock: int | None = None  # held until the process ends
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run was begun here."""
+        return self.config.is_file()
+
+    def open(self, overwrite: bool = False, resume: bool = False) -> None:
+        """Take the directory for this process, for a new run or to go on with one.
+
+        Args:
+            overwrite: Remove the run that is there.
+            resume: Go on with the run that is there, if there is one.
+
+        Raises:
+            RunDirectoryError: It holds a run or anything else and neither was asked for, it is not
+                a directory that can be written to, or another process is using it.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunDirectoryError(f"The run directory is not a directory. Received: {self.path}")
+        foreign = self._foreign_entries()
+        if self.holds_run and not (overwrite or resume):
+            raise RunDirectoryError(
+                f"{self.path} already holds a run. Use --resume to go on with it, --overwrite to "
+                "start anew, or another --run-dir"
+            )
+        if foreign and not (self.holds_run and resume):
+            raise RunDirectoryError(
+                f"{self.path} holds files that are not a run's, which nothing may overwrite. Use "
+                f"another --run-dir. Received: {', '.join(foreign[:3])}"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"The run directory cannot be written to: {error.strerror}. Received: {self.path}"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunDirectoryError(f"Another process is using {self.path}") from None
+        if overwrite:
+            self._clear()
+
+    def _foreign_entries(self) -> list[str]:
+        if not self.path.is_dir():
+            return []
+        names = (entry.name for entry in self.path.iterdir())
+        return sorted(n for n in names if n not in _ENTRIES and not n.startswith(".partial-"))
+
+    def _clear(self) -> None:
+        # The config goes last: until then the directory still is a run's.
+        for name in reversed(_ENTRIES[:-1]):
+            entry = self.path / name
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+
+    def append_metrics(self, row: dict) -> None:
+        """Add a line to `metrics.jsonl`."""
+        with open(self.metrics, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def read_metrics(self) -> list[dict]:
+        """All rows of `metrics.jsonl`; a last line that a kill cut short is left out."""
+        rows = []
+        if self.metrics.exists():
+            for line in self.metrics.read_text(encoding="utf-8").splitlines():
+                try:
+                    rows.append(json.loads(line))
+                except json.JSONDecodeError:
+                    break
+        return rows
+
+    def rewind_metrics(self, epoch: int, step: int) -> None:
+        """Drop the rows written after a checkpoint, for they will be written again.
+
+        Args:
+            epoch: Epochs that were over at the checkpoint.
+            step: Steps of the next epoch that were done.
+        """
+        rows = [
+            row
+            for row in self.read_metrics()
+            if row["epoch"] < epoch
+            or (row["epoch"] == epoch and (row["event"] == "epoch" or step > 0))
+        ]
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
