@@ -46,19 +46,18 @@ def crop_boxes(
 def resize_weights(start: tf.Tensor, length: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
     """Weights [B, size, size] that resize pixels start .. start + length - 1 to `size` pixels.
 
-    Bilinear with half-pixel centres: a triangle one pixel wide on either side, widened by the
-    factor of reduction where the crop is larger than `size` (antialiasing) and cut at the crop's
-    edges. Each row sums to 1. `start` and `length` are float32 [B].
+    Bilinear with half-pixel centres, the crop's edge pixels continued outwards; each row sums to 1.
+    `start` and `length` are float32 [B], whole, inside the `size` pixels: a crop is never reduced,
+    so that there is nothing to antialias.
     """
     size = tf.cast(size, tf.float32)
     positions = tf.range(size) + 0.5
     start, length = start[:, None], length[:, None]
-    step = length / size
-    reach = tf.maximum(step, 1.0)
-    centres = (start + positions * step) / reach
-    # Pixels outside the crop are put out of every triangle's reach.
+    centres = start + positions * (length / size)
+    # Pixels outside the crop are put out of reach of every triangle; one at the edge then stands
+    # alone in its row, and takes all of the weight.
     inside = (positions > start) & (positions < start + length)
-    pixels = tf.where(inside, positions / reach, math.inf)
+    pixels = tf.where(inside, positions, math.inf)
     weights = tf.nn.relu(1.0 - tf.abs(pixels[:, None, :] - centres[:, :, None]))
     return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
 

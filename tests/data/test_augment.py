@@ -34,11 +34,10 @@ def naive_grey(image: np.ndarray) -> np.ndarray:
 def naive_resize(line: np.ndarray, start: int, length: int) -> np.ndarray:
     """The first axis, pixels start .. start + length - 1, to its own size."""
     size = len(line)
-    scale = max(length / size, 1.0)
     out = np.zeros_like(line)
     for i in range(size):
         centre = (i + 0.5) * length / size
-        weights = [max(0.0, 1 - abs(j + 0.5 - centre) / scale) for j in range(length)]
+        weights = [max(0.0, 1 - abs(j + 0.5 - centre)) for j in range(length)]
         out[i] = np.tensordot(weights, line[start : start + length], axes=1) / sum(weights)
     return out
 
