@@ -285,7 +285,10 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
     assert load_config(path).seed == 3
 
 
-def test_reading_a_config_does_not_start_tensorflow():
-    code = "import sys, and_tf.config; sys.exit('tensorflow' in sys.modules)"
+def test_a_command_reads_its_config_without_starting_tensorflow():
+    # "-m" is what sys.argv holds while Python locates `python -m and_tf.train`.
+    code = (
+        "import sys; sys.argv = ['-m']; import and_tf.config; sys.exit('tensorflow' in sys.modules)"
+    )
     result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False)
     assert result.returncode == 0
