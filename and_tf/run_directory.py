@@ -99,6 +99,12 @@ class RunDirectory:
         if overwrite:
             self._clear()
 
+    def close(self) -> None:
+        """Let another process take the directory."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def _foreign_entries(self) -> list[str]:
         if not self.path.is_dir():
             return []

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import errno
+
+import keras
+import numpy as np
+import pytest
+
+import and_tf
+from and_tf.checkpoints import Checkpoints, Position, SaveCheckpoints
+
+N = 10
+IMAGES = np.zeros((N, 16, 16, 3), np.uint8)
+
+
+@pytest.fixture
+def model() -> and_tf.AND:
+    encoder = and_tf.encoders.conv4(input_shape=(16, 16, 3), embedding_dim=4, width=0.25)
+    model = and_tf.AND(encoder, N)
+    model.compile(and_tf.SGD())
+    return model
+
+
+def see(model: and_tf.AND, examples: int) -> None:
+    """As if so many examples had been trained on."""
+    model.times_seen.assign(examples // N + (np.arange(N) < examples % N))
+
+
+@pytest.mark.parametrize(
+    "examples, batch_size, expected",
+    [(0, 4, (0, 0)), (4, 4, (0, 1)), (8, 4, (0, 2)), (10, 4, (1, 0)), (37, 7, (3, 1))],
+)
+def test_position_follows_from_the_examples_seen(model, examples, batch_size, expected):
+    see(model, examples)
+    assert Position.of(model, batch_size) == Position(*expected)
+
+
+def test_keeps_the_latest(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints", batch_size=4, keep=2)
+    assert checkpoints.paths() == [] and checkpoints.load_latest() is None
+    for examples in (10, 20, 24):
+        see(model, examples)
+        checkpoints.save(model)
+    names = [path.name for path in checkpoints.paths()]
+    assert names == ["epoch-000002-step-00000001.keras", "epoch-000002-step-00000000.keras"]
+    assert len(list(checkpoints.folder.iterdir())) == 2
+    loaded = checkpoints.load_latest()
+    np.testing.assert_array_equal(loaded.times_seen, model.times_seen)
+    np.testing.assert_array_equal(loaded.bank, model.bank)
+
+
+def test_a_failed_save_leaves_the_last_one(model, tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, batch_size=4)
+    checkpoints.save(model)
+
+    def fill_the_disk(self, path, *args, **kwargs):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", fill_the_disk)
+    see(model, 10)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save(model)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000000-step-00000000.keras"]
+
+
+def test_a_file_that_cannot_be_read_is_passed_over(model, tmp_path, capsys):
+    checkpoints = Checkpoints(tmp_path, batch_size=4)
+    checkpoints.save(model)
+    see(model, 10)
+    broken = checkpoints.save(model)
+    broken.write_bytes(broken.read_bytes()[:5000])
+    assert not checkpoints.load_latest().times_seen.numpy().any()
+    assert f"left out checkpoint {broken.name}" in capsys.readouterr().err
+
+
+def test_saves_every_few_epochs(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, batch_size=5, keep=10)
+    model.fit(
+        IMAGES, np.arange(N), batch_size=5, epochs=7, verbose=0,
+        callbacks=[SaveCheckpoints(checkpoints, every_epochs=3)],
+    )  # fmt: skip
+    assert [path.name[:12] for path in checkpoints.paths()] == ["epoch-000006", "epoch-000003"]
