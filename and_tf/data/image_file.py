@@ -110,7 +110,8 @@ def _orientation(image) -> int:
     from PIL import ExifTags
 
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return orientation if orientation in range(1, 9) else 1
     except Exception:  # noqa: BLE001 - damaged metadata says nothing about the pixels
         return 1
 

@@ -101,7 +101,7 @@ class ImageSet(abc.ABC):
             step = tf.where(epoch == first_epoch, tf.cast(first_step, tf.int64), 0)
             return self._epoch_batches(batch_size, seed, epoch, step)
 
-        batches = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_batches)
+        batches = tf.data.Dataset.counter(first_epoch).flat_map(epoch_batches)
         batches = batches.apply(
             tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         )

@@ -85,6 +85,8 @@ def from_arrays(
     Raises:
         ValueError: another dtype or shape, images of different sizes, or labels that do not fit.
     """
+    if not hasattr(images, "__len__"):
+        raise ValueError(f"Images must be an array. Received: {type(images).__name__}")
     sizes = {np.shape(image) for image in images}
     if len(sizes) > 1:
         raise ValueError(

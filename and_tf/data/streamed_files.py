@@ -59,6 +59,9 @@ class StreamedFiles(ImageSet):
             else:
                 images[len(rows)] = image
                 rows.append(index)
+        if not rows:
+            file, reason = self._skipped[-1]
+            raise ValueError(f"No readable image in {self.name!r}: {file} ({reason}), ...")
         return InMemoryImageSet(
             self.name,
             images[: len(rows)],
@@ -90,7 +93,7 @@ class StreamedFiles(ImageSet):
         image = read_image(path)
         if self._image_size is not None:
             with tf.device("CPU:0"):
-                image = resize(tf.constant(image), self._image_size).numpy()
+                image = resize(image[np.newaxis], self._image_size).numpy()[0]
         if image.shape != self.image_shape:
             raise UnreadableImageError(
                 f"its header says {self.image_shape[:2]}, not {image.shape[:2]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import logging
+import os
 import textwrap
 from typing import Any, Literal
 
@@ -43,7 +44,7 @@ def load_tensorflow_datasets(
         ValueError: unknown name or split, no usable image feature, images of varying size, or data
             that is not there and cannot be prepared.
     """
-    builder = _prepared_builder(name, data_dir)
+    builder = _prepared_builder(name, data_dir and os.path.expanduser(data_dir))
     splits = (train_split,) if test_split is None else (train_split, test_split)
     streams = [_stream(builder, split, image_size) for split in splits]
     image_sets = [
@@ -99,7 +100,7 @@ def _stream(builder: Any, split: str, image_size: int | None) -> StreamedRecords
         pixels = only(image_key).deserialize_example(record)[image_key]
         if image.shape[-1] == 1:
             pixels = tf.repeat(pixels, 3, axis=-1)
-        return resize(pixels, image_size)
+        return resize(pixels[tf.newaxis], image_size)[0]
 
     def decode_label(record: tf.Tensor) -> tf.Tensor:
         return only(label_key).deserialize_example(record)[label_key]

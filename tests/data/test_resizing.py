@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from and_tf.data.resizing import resize
+
+
+def random_image(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def triangle_weights(size: int, resized: int) -> np.ndarray:
+    """The antialiased bilinear filter from the formula, one output pixel after the other."""
+    weights = np.zeros((resized, size))
+    shrinkage = max(1.0, size / resized)
+    for output in range(resized):
+        centre = (output + 0.5) * size / resized
+        distances = np.abs(np.arange(size) + 0.5 - centre)
+        weights[output] = np.maximum(0, 1 - distances / shrinkage)
+        weights[output] /= weights[output].sum()
+    return weights
+
+
+def naive_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    rows = triangle_weights(image.shape[0], height)
+    columns = triangle_weights(image.shape[1], width)
+    return np.einsum("yh,hwc,xw->yxc", rows, image.astype(float), columns, optimize=True)
+
+
+@pytest.mark.parametrize("height, width, image_size", [(40, 30, 32), (20, 50, 8), (7, 9, 20)])
+def test_small_images_are_resized_whole(height, width, image_size):
+    image = random_image(height, width)
+    found = resize(image[np.newaxis], image_size).numpy()[0]
+    assert found.dtype == np.uint8 and found.shape == (image_size, image_size, 3)
+    np.testing.assert_allclose(found, naive_resize(image, image_size, image_size), atol=0.51)
+
+
+@pytest.mark.parametrize(
+    "height, width, resized, top, left",
+    [
+        (100, 120, (80, 96), 5, 13),  # shorter side 70 * 256 / 224 = 80
+        (120, 101, (95, 80), 12, 5),
+        (40, 40, (80, 80), 5, 5),
+        (30, 300, (80, 800), 5, 365),
+    ],
+)
+def test_larger_images_are_resized_and_cropped(height, width, resized, top, left):
+    image = random_image(height, width)
+    expected = naive_resize(image, *resized)[top : top + 70, left : left + 70]
+    found = resize(image[np.newaxis], 70).numpy()[0]
+    np.testing.assert_allclose(found, expected, atol=0.51)
+
+
+def test_pillow_resizes_alike():
+    image = random_image(300, 400)
+    small = Image.fromarray(image).resize((341, 256), Image.Resampling.BILINEAR)
+    expected = np.asarray(small)[16:240, 58:282]
+    found = resize(image[np.newaxis], 224).numpy()[0]
+    assert np.abs(found.astype(int) - expected).max() <= 2
+
+
+def test_a_very_long_image_needs_no_long_buffer():
+    assert resize(random_image(1, 100_000)[np.newaxis], 64).shape == (1, 64, 64, 3)
+
+
+def test_no_image_size_leaves_the_image_alone():
+    images = random_image(5, 7)[np.newaxis]
+    assert resize(images, None) is images
+
+
+def test_a_batch_is_resized_image_by_image():
+    images = np.stack([random_image(40, 50), random_image(50, 40).transpose(1, 0, 2)])
+    expected = [resize(image[np.newaxis], 20)[0] for image in images]
+    np.testing.assert_array_equal(resize(images, 20), expected)
