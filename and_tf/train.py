@@ -52,10 +52,25 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         require_tensorflow()
         config, run = open_run(args)
-        quieten()
+    except (ConfigError, RunDirectoryError, RuntimeError) as error:
+        return fail(error, 2)
+    try:
+        return run_training(config, run)
+    finally:
+        run.close()
+
+
+def run_training(config: RunConfig, run: RunDirectory) -> int:
+    """Load, prepare and train, in a run directory that is open.
+
+    Returns:
+        The exit code.
+    """
+    quieten()
+    try:
         images, test = load_images(config, run)
         model = prepare_model(config, run, images)
-    except (ConfigError, RunDirectoryError, RuntimeError, ValueError) as error:
+    except ValueError as error:
         return fail(error, 2)
     except OSError as error:
         if not is_full_disk(error):
