@@ -57,5 +57,6 @@ def list_files(root: Path) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def printable(name: str) -> str:
-    """Return a file's name with bytes that are not UTF-8 written as escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Return a file's name on one line: what is not UTF-8 or not printable is escaped."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

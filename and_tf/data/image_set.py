@@ -107,9 +107,17 @@ class ImageSet(abc.ABC):
         )
         return batches.prefetch(tf.data.AUTOTUNE)
 
-    @abc.abstractmethod
     def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
-        """Return every image once, uint8 [b, H, W, 3], in index order."""
+        """Return every image once, uint8 [b, H, W, 3], in index order.
+
+        Raises:
+            ValueError: batch size below 1.
+        """
+        return self._ordered_batches(_check_batch_size(batch_size)).prefetch(tf.data.AUTOTUNE)
+
+    @abc.abstractmethod
+    def _ordered_batches(self, batch_size: int) -> tf.data.Dataset:
+        """Return the images in index order."""
 
     @abc.abstractmethod
     def _epoch_batches(

@@ -31,12 +31,11 @@ class InMemoryImageSet(ImageSet):
             self._tensor = tf.identity(images)
         self.images = np.asarray(memoryview(self._tensor))
 
-    def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
+    def _ordered_batches(self, batch_size: int) -> tf.data.Dataset:
         def batch(step: tf.Tensor) -> tf.Tensor:
             return self._tensor[step * batch_size : (step + 1) * batch_size]
 
-        steps = self.steps_per_epoch(batch_size)
-        return tf.data.Dataset.range(steps).map(batch).prefetch(tf.data.AUTOTUNE)
+        return tf.data.Dataset.range(self.steps_per_epoch(batch_size)).map(batch)
 
     def _epoch_batches(
         self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -67,7 +68,8 @@ class StreamedRecords(ImageSet):
             return None
         records = self._records(tf.range(len(self._files[0])))
         labels = records.map(lambda _, record: self._decode_label(record), tf.data.AUTOTUNE)
-        labels = np.concatenate(list(labels.batch(4096).as_numpy_iterator()))
+        with self._damage_reported():
+            labels = np.concatenate(list(labels.batch(4096).as_numpy_iterator()))
         return None if np.all(labels < 0) else labels  # -1 stands for labels that are withheld.
 
     def decode_all(self) -> InMemoryImageSet:
@@ -78,25 +80,21 @@ class StreamedRecords(ImageSet):
         """
         images = allocate(self)
         first = 0
-        try:
+        with self._damage_reported():
             for batch in self.ordered_batches(256).as_numpy_iterator():
                 images[first : first + len(batch)] = batch
                 first += len(batch)
-            labels = self.labels
-        except tf.errors.OpError as error:
-            raise ValueError(f"A file of {self.name!r} is damaged: {error.message}") from error
         if first != self.num_examples:
             raise ValueError(
                 f"{self.name!r} is incomplete: {self.num_examples} examples are listed. "
                 f"Received: {first}"
             )
-        return InMemoryImageSet(self.name, images, labels=labels, class_names=self.class_names)
+        return InMemoryImageSet(self.name, images, labels=self.labels, class_names=self.class_names)
 
-    def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
-        self.steps_per_epoch(batch_size)
+    def _ordered_batches(self, batch_size: int) -> tf.data.Dataset:
         records = self._records(tf.range(len(self._files[0])))
         images = records.map(lambda _, record: self._decode_image(record), tf.data.AUTOTUNE)
-        return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        return images.batch(batch_size)
 
     def _epoch_batches(
         self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor
@@ -117,6 +115,15 @@ class StreamedRecords(ImageSet):
             lambda index, record: (self._decode_image(record), index), tf.data.AUTOTUNE
         )
         return examples.batch(batch_size)
+
+    @contextlib.contextmanager
+    def _damage_reported(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise ValueError(
+                f"A file of {self.name!r} is damaged; copy or prepare it again: {error.message}"
+            ) from error
 
     def _records(self, order: tf.Tensor, files_read_at_once: int = 1) -> tf.data.Dataset:
         """Return (index, record) of all files, taken in `order`."""

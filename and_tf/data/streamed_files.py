@@ -68,13 +68,12 @@ class StreamedFiles(ImageSet):
             labels=None if self.labels is None else self.labels[rows],
             class_names=self.class_names,
             sources=tuple(self.sources[index] for index in rows),
-            skipped=self.skipped,
+            skipped=sorted(self.skipped),
         )
 
-    def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
-        self.steps_per_epoch(batch_size)
+    def _ordered_batches(self, batch_size: int) -> tf.data.Dataset:
         images = tf.data.Dataset.range(self.num_examples).map(self._decode, tf.data.AUTOTUNE)
-        return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        return images.batch(batch_size)
 
     def _epoch_batches(
         self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor

@@ -72,4 +72,8 @@ def test_names_that_are_not_utf8(tmp_path):
     (file,), _ = list_files(tmp_path)
     assert (tmp_path / file).exists()
     assert printable(file) == r"caf\xe9.png"
-    assert printable("café.png") == "café.png"
+
+
+def test_printable_names():
+    assert printable("café au lait.png") == "café au lait.png"
+    assert printable("two\nlines\t.png") == r"two\nlines\t.png"

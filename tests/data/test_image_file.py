@@ -75,8 +75,9 @@ def test_palettes(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
-def test_sixteen_bits(tmp_path, suffix):
-    values = np.array([[0, 257, 255], [32896, 65535, 1000]], np.uint16)
+@pytest.mark.parametrize("values", [[0, 257, 1000, 32896, 65535], [0, 100, 200]])
+def test_sixteen_bits(tmp_path, suffix, values):
+    values = np.array([values], np.uint16)
     path = save(tmp_path / f"image.{suffix}", values)
     expected = grey_as_rgb(np.round(values / 257))
     np.testing.assert_array_equal(read_image(path), expected)

@@ -102,6 +102,8 @@ def test_damaged_and_incomplete_files(files):
         file.truncate(40)
     with pytest.raises(ValueError, match="'records' is damaged"):
         image_set(files).decode_all()
+    with pytest.raises(ValueError, match="'records' is damaged"):
+        _ = image_set(files).labels
     files[3].take, files[3].examples_in_shard = 1, 1
     files[1].take += 1
     with pytest.raises(ValueError, match=r"incomplete: 38 examples are listed. Received: 37"):
