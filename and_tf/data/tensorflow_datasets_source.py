@@ -143,7 +143,7 @@ def _feature_keys(builder: Any) -> tuple[str, str | None]:
     )
     if (
         image is None
-        or features[image].dtype != np.uint8
+        or features[image].np_dtype != np.uint8
         or features[image].shape[-1] not in (1, 3)
     ):
         raise ValueError(
