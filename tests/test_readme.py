@@ -1,0 +1,64 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import runpy
+import shlex
+
+import pytest
+
+from and_tf.config import load_config
+from and_tf.train import parse_arguments
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "configs/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: pathlib.Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    found = []
+    for page in PAGES:
+        text = "\n".join(blocks(page, "sh") + re.findall(r"`(python -m [^`]+)`", page.read_text()))
+        found += re.findall(r"^python -m and_tf\.train.*", text.replace("\\\n", " "), re.MULTILINE)
+    return sorted(set(found))
+
+
+def test_the_python_code_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(ROOT / "README.md", "python")
+    shorter = code.replace("epochs=200", "epochs=5").replace(
+        "epochs_per_round=40", "epochs_per_round=1"
+    )
+    shorter = shorter.replace("every_epochs=40", "every_epochs=2")
+    assert (
+        shorter.count("=1)") == shorter.count("epochs=5,") == shorter.count("every_epochs=2)") == 1
+    )
+    (tmp_path / "readme.py").write_text(shorter)
+    scope = runpy.run_path("readme.py")
+    assert scope["embeddings"].shape == (360, 128)
+    assert int(scope["model"].round) == 4
+
+
+def test_pages_show_commands():
+    assert len(commands()) >= 10
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_are_valid(command, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    arguments = parse_arguments(shlex.split(command.split("#")[0])[3:])
+    overrides = list(arguments.overrides)
+    if arguments.data_dir:
+        overrides.append(f"data.data_dir={arguments.data_dir}")
+    load_config(arguments.config, overrides)
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("https://") or (page.parent / target).exists(), (page, target)
