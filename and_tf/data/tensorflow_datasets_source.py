@@ -106,7 +106,7 @@ def _stream(builder: Any, split: str, image_size: int | None) -> StreamedRecords
         return only(label_key).deserialize_example(record)[label_key]
 
     def only(key: str) -> Any:
-        return tfds.decode.PartialDecoding({key: True}).extract_features(builder.info.features)
+        return tfds.features.FeaturesDict({key: builder.info.features[key]})
 
     try:
         return StreamedRecords(
