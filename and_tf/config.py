@@ -48,7 +48,9 @@ class DataConfig(_Section):
     test_path: str | None = Field(None, description="folder: a directory of held-out images")
     labels: str | None = Field(None, description="folder: a CSV file with columns file,label")
     train_split: str = Field("train", description="tfds: the split to learn from")
-    test_split: str = Field("test", description="tfds: the split to evaluate on")
+    test_split: str | None = Field(
+        "test", description="tfds: the split to evaluate on; null for none"
+    )
     image_size: PositiveInt | None = Field(
         None, description="Side in pixels to which images are resized; null keeps theirs"
     )

@@ -128,11 +128,8 @@ def load_images(config: RunConfig, run: RunDirectory) -> tuple[ImageSet, ImageSe
     from and_tf.summary import versions
 
     images, test = data.load(**config.data.model_dump(exclude={"mean", "std"}))
-    skipped = [line for found in (images, test) if found is not None for line in found.skipped]
-    if skipped:
-        text = "".join(f"{file}\t{reason}\n" for file, reason in skipped)
-        run.skipped.write_text(text, encoding="utf-8", errors="surrogateescape")
-        print(f"left out {len(skipped)} files that are not usable images, see {run.skipped}")
+    if number := report_skipped(run, images, test):
+        print(f"left out {number} files that are not usable images, see {run.skipped}")
     if images.num_examples < config.train.batch_size:
         raise ValueError(
             f"train.batch_size: {images.name} has only {images.num_examples} images; set it to "
@@ -149,6 +146,14 @@ def load_images(config: RunConfig, run: RunDirectory) -> tuple[ImageSet, ImageSe
         }
         write_text(run.environment, json.dumps(environment, indent=2) + "\n")
     return images, test
+
+
+def report_skipped(run: RunDirectory, *sets: ImageSet | None) -> int:
+    """Write which files were left out so far, and return how many they are."""
+    skipped = [line for images in sets if images is not None for line in images.skipped]
+    if skipped:
+        write_text(run.skipped, "".join(f"{file}\t{reason}\n" for file, reason in skipped))
+    return len(skipped)
 
 
 def prepare_model(config: RunConfig, run: RunDirectory, images: ImageSet) -> AND:
@@ -252,6 +257,7 @@ def train(
             2,
         )
 
+    report_skipped(run, images, test)  # a streamed file may have turned out broken on the way
     rows = run.read_metrics()
     write_text(run.model_card, model_card(config, images, test, rows, discovery.curriculum))
     print(f"\n{result_table(rows, discovery.curriculum)}\n\nThe trained model: {run.model}")

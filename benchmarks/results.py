@@ -1,0 +1,95 @@
+"""The table of docs/results.md, from finished runs: `python -m benchmarks.results`.
+
+python -m benchmarks.results --and runs/digits-and-* --instance runs/digits-instance-*
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+from and_tf.config import RunConfig, load_config
+from and_tf.curriculum import Curriculum
+
+FIGURES = ("knn_bank", "knn_features", "consistency", "mutual_neighbours")
+
+
+def stages(run: Path) -> dict[str, dict[str, float]]:
+    """The figures of a finished run at its start and after each of its rounds.
+
+    Args:
+        run: A run directory, see `and_tf.run_directory`.
+
+    Returns:
+        For "untrained", "round 0", "round 1", ...: `epochs` so far, and those of FIGURES that were
+        measured. A round's consistency is that of the neighbourhoods it was trained with.
+    """
+    curriculum = curriculum_of(load_config(run / "config.json"))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found = {}
+    for row in rows:
+        if row["event"] == "untrained":
+            found["untrained"] = {"epochs": 0} | figures(row)
+        elif row["event"] == "epoch" and curriculum.ends_round(row["epoch"] - 1):
+            found[f"round {row['round']}"] = {"epochs": row["epoch"]} | figures(row)
+    for row in rows:
+        if row["event"] == "round" and f"round {row['round']}" in found:
+            found[f"round {row['round']}"] |= figures(row)
+    return found
+
+
+def curriculum_of(config: RunConfig) -> Curriculum:
+    """The curriculum that a config describes."""
+    return Curriculum(**config.curriculum.model_dump(exclude={"neighbours", "searcher"}))
+
+
+def figures(row: dict) -> dict[str, float]:
+    return {name: row[name] for name in FIGURES if name in row}
+
+
+def table(and_runs: list[Path], instance_runs: list[Path]) -> str:
+    """Markdown: untrained, Instance for one round's epochs and for all, AND round by round.
+
+    Args:
+        and_runs: Runs with rounds, one for each seed; their round 0 is Instance for one round.
+        instance_runs: Runs of as many epochs in round 0 alone, one for each seed.
+
+    Returns:
+        Percentages; with several seeds the mean and the standard deviation over them.
+    """
+    lines = [
+        "| | epochs | kNN bank | kNN features | consistent | mutual |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    by_run = [stages(run) for run in and_runs]
+    instance = [stages(run)["round 0"] for run in instance_runs]
+    for stage in by_run[0]:
+        name = {"untrained": "untrained", "round 0": "Instance (round 0)"}.get(
+            stage, f"AND {stage}"
+        )
+        lines.append(_line(name, [run[stage] for run in by_run]))
+    lines.insert(4, _line("Instance, all epochs", instance))
+    return "\n".join(lines)
+
+
+def _line(name: str, runs: list[dict[str, float]]) -> str:
+    cells = []
+    for figure in FIGURES:
+        values = [100 * run[figure] for run in runs if figure in run]
+        cell = f"{statistics.mean(values):.1f}" if values else "-"
+        cells.append(f"{cell} ± {statistics.stdev(values):.1f}" if len(values) > 1 else cell)
+    return f"| {name} | {runs[0]['epochs']} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=table.__doc__)
+    parser.add_argument("--and", nargs="+", type=Path, required=True, metavar="RUN", dest="rounds")
+    parser.add_argument("--instance", nargs="+", type=Path, required=True, metavar="RUN")
+    arguments = parser.parse_args()
+    print(table(arguments.rounds, arguments.instance))
+
+
+if __name__ == "__main__":
+    main()
