@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import keras
 
+from and_tf.checkpoints import Checkpoints
+
 
 class Interrupted(Exception):
     """The run was asked to stop, and did so between two steps."""
@@ -19,13 +21,17 @@ class Interrupted(Exception):
 
 
 class StopWhenAsked(keras.callbacks.Callback):
-    """Raises `Interrupted` at the next boundary of a step once a signal has come.
+    """Saves a checkpoint and raises `Interrupted` at the next boundary of a step after a signal.
 
     Use `with stop.listening():` around `fit`. A second signal stops at once, as it would without.
+
+    Args:
+        checkpoints: Where the checkpoint goes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoints: Checkpoints) -> None:
         super().__init__()
+        self.checkpoints = checkpoints
         self._received: int | None = None
 
     @contextlib.contextmanager
@@ -47,12 +53,13 @@ class StopWhenAsked(keras.callbacks.Callback):
         self._received = number
         print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
-    def _raise_if_asked(self) -> None:
+    def _stop_if_asked(self) -> None:
         if self._received is not None:
+            self.checkpoints.save(self.model)
             raise Interrupted(self._received)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self._raise_if_asked()
+        self._stop_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._raise_if_asked()
+        self._stop_if_asked()

@@ -199,7 +199,7 @@ def train(
     checkpoints = Checkpoints(run.checkpoints, batch_size, config.train.keep_checkpoints)
     discovery = build_discovery(config, images)
     evaluation = build_evaluation(config, images, test, discovery)
-    stop = StopWhenAsked()
+    stop = StopWhenAsked(checkpoints)
     callbacks = [
         StopOnNonFinite(),
         discovery,
@@ -235,11 +235,10 @@ def train(
                     verbose=0,
                 )
                 position = Position.of(model, batch_size)
-        checkpoints.save(model)
-        with replacing(run.model) as temporary:
-            model.save(temporary)
+            checkpoints.save(model)
+            with replacing(run.model) as temporary:
+                model.save(temporary)
     except Interrupted as interruption:
-        checkpoints.save(model)
         return fail(
             f"stopped by {interruption}; the checkpoint is written: go on with --resume",
             interruption.exit_code,
