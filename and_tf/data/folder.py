@@ -48,7 +48,8 @@ def load_folder(
     Args:
         path: the folder of training images.
         test_path: a folder of held-out images.
-        labels: a CSV file with the columns file,label; images that it does not list are left out.
+        labels: a CSV file with the columns file,label; images that it does not list have label -1:
+            they are learned from, and not evaluated.
         image_size: side to which images are resized (see `resize`); None where all have one size.
         test_fraction: the share of `path` that is held out, of each class where there are labels;
             which images depends on their names alone.
@@ -67,9 +68,10 @@ def load_folder(
     folders = [folder]
     if test_path is not None:
         folders.append(_gather(test_path, "test"))
-        if folders[1].root.is_relative_to(folder.root):
+        roots = (folder.root, folders[1].root)
+        if roots[0].is_relative_to(roots[1]) or roots[1].is_relative_to(roots[0]):
             raise ValueError(
-                "The held-out images lie inside the folder of training images: move them out. "
+                "The folders of training images and of held-out images must lie apart. "
                 f"Received: path={os.fspath(path)!r}, test_path={os.fspath(test_path)!r}"
             )
     if labels is None:
@@ -114,7 +116,7 @@ def _check_not_empty(folder: _Folder) -> None:
 
 
 def _apply_csv(folders: Sequence[_Folder], path: Path) -> None:
-    """Give the listed images their labels; leave out the others."""
+    """Give the listed images their labels."""
     listed = labels_from_csv(path)
     missing = set(listed)
     for folder in folders:
@@ -129,10 +131,6 @@ def _apply_csv(folders: Sequence[_Folder], path: Path) -> None:
                 f"that folder. Received: {printable(next(iter(listed)))!r}, where the folder has "
                 f"{printable(next(iter(folder.sizes)))!r}"
             )
-        folder.skipped += [
-            (file, f"not listed in {path.name}") for file in folder.sizes if file not in listed
-        ]
-        folder.sizes = {file: folder.sizes[file] for file in folder.classes}
     folders[0].skipped += [(file, f"listed in {path.name}, not found") for file in sorted(missing)]
 
 
@@ -169,7 +167,8 @@ def _image_set(
     labels = None
     if folder.classes:
         number = {name: label for label, name in enumerate(class_names)}
-        labels = np.array([number[folder.classes[file]] for file in files], np.int64)
+        classes = [folder.classes.get(file) for file in files]
+        labels = np.array([number.get(name, -1) for name in classes], np.int64)
     stream = StreamedFiles(
         folder.name,
         [folder.root / file for file in files],

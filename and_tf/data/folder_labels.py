@@ -33,7 +33,7 @@ def labels_from_csv(path: Path) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = csv.DictReader(file, strict=True)
-            header = rows.fieldnames or []
+            header = rows.fieldnames = [column.strip() for column in rows.fieldnames or []]
             if not {"file", "label"} <= set(header):
                 raise ValueError(
                     f"The labels in {path} need a header with the columns file,label. "

@@ -44,7 +44,18 @@ def load_tensorflow_datasets(
         ValueError: unknown name or split, no usable image feature, images of varying size, or data
             that is not there and cannot be prepared.
     """
-    builder = _prepared_builder(name, data_dir and os.path.expanduser(data_dir))
+    if train_split == test_split:
+        raise ValueError(
+            f"The train and test splits must differ. Received: {train_split!r} for both"
+        )
+    if data_dir is not None:
+        data_dir = os.path.expanduser(data_dir)
+        if not os.path.isdir(data_dir):
+            raise ValueError(
+                "The data directory does not exist: create it if data sets are to be downloaded "
+                f"there. Received: {data_dir!r}"
+            )
+    builder = _prepared_builder(name, data_dir)
     splits = (train_split,) if test_split is None else (train_split, test_split)
     streams = [_stream(builder, split, image_size) for split in splits]
     image_sets = [

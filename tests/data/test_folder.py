@@ -83,11 +83,10 @@ def test_labels_from_csv(tmp_path):
     (folder / "bad").touch()
     (folder / "labels.csv").write_text("file,label\n3,dog\n1,cat\n4,dog\nbad,cat\nlost,cat\n")
     train, _ = load_folder(folder, labels=folder / "labels.csv")
-    assert train.sources == ("1", "3", "4")
+    assert train.sources == ("1", "2", "3", "4")
     assert train.class_names == ("cat", "dog")
-    np.testing.assert_array_equal(train.labels, [0, 1, 1])
+    np.testing.assert_array_equal(train.labels, [0, -1, 1, 1])
     assert train.skipped == (
-        ("2", "not listed in labels.csv"),
         ("bad", "the file is empty"),
         ("lost", "listed in labels.csv, not found"),
     )
@@ -169,13 +168,15 @@ def test_wrong_folders(tmp_path):
 
 
 def test_contradictions(tmp_path):
-    make(tmp_path, "train/a", "train/test/b", "other/c")
+    make(tmp_path, "train/a", "train/test/b", "other/c", "other/more/d")
     train = tmp_path / "train"
     with pytest.raises(ValueError, match="not from both"):
         load_folder(train, test_path=tmp_path / "other", test_fraction=0.5)
     for test_path in (train / "test", train):
-        with pytest.raises(ValueError, match="inside the folder of training images"):
+        with pytest.raises(ValueError, match="must lie apart"):
             load_folder(train, test_path=test_path)
+    with pytest.raises(ValueError, match="must lie apart"):
+        load_folder(tmp_path / "other" / "more", test_path=tmp_path / "other")
     with pytest.raises(ValueError, match="holds out 0 of 2"):
         load_folder(train, test_fraction=0.1)
 

@@ -23,6 +23,7 @@ def test_no_classes(files):
         "file,label\na/1.png,cat\nb.png,dog\n",
         "\ufefffile,label\r\na/1.png,cat\r\nb.png,dog\r\n",
         'label,split,file\n"cat",x,./a/1.png\ndog ,y, b.png\n\n',
+        "file, label\na/1.png,cat\nb.png,dog\n",
         "file,label\na\\1.png,cat\nb.png,dog\nb.png,dog\n",
     ],
 )
