@@ -50,23 +50,19 @@ def knn_scores(
             f"Received: {len(voters)} labelled rows, neighbours={neighbours}"
         )
     voting_rows = tf.constant(np.asarray(rows, np.float32)[voters])
-    one_hot = tf.one_hot(labels[voters], num_classes)
+    voting_labels = tf.constant(labels[voters], tf.int32)
     scores = []
     for start in range(0, len(queries), block_size):
         block = tf.constant(np.asarray(queries[start : start + block_size], np.float32))
-        own_ids = np.arange(start, start + len(block)) if exclude_self else np.full(len(block), -1)
-        scores.append(
-            _vote(block, voting_rows, one_hot, voters == own_ids[:, None], neighbours, temperature)
-        )
+        similarities = tf.matmul(block, voting_rows, transpose_b=True)
+        if exclude_self:
+            own_ids = np.arange(start, start + len(block))
+            similarities = tf.where(voters == own_ids[:, None], -np.inf, similarities)
+        nearest, ids = tf.math.top_k(similarities, neighbours)
+        weights = tf.nn.softmax(nearest / temperature, axis=-1)
+        votes = tf.one_hot(tf.gather(voting_labels, ids), num_classes)
+        scores.append(tf.einsum("qk,qkc->qc", weights, votes).numpy())
     return np.concatenate(scores)
-
-
-def _vote(queries, rows, one_hot, excluded, neighbours: int, temperature: float) -> np.ndarray:
-    similarities = tf.matmul(queries, rows, transpose_b=True)
-    similarities = tf.where(excluded, -np.inf, similarities)
-    nearest, ids = tf.math.top_k(similarities, neighbours)
-    weights = tf.nn.softmax(nearest / temperature, axis=-1)
-    return tf.einsum("qk,qkc->qc", weights, tf.gather(one_hot, ids)).numpy()
 
 
 def knn_accuracy(
