@@ -21,7 +21,10 @@ __all__ = [
 # While Python locates `python -m and_tf.COMMAND`, sys.argv[0] is "-m". A command imports what it
 # needs once its arguments are read, so that `--help` and a wrong config need not wait for
 # TensorFlow. Everybody else gets everything, and with it what `keras.models.load_model` looks up.
-if getattr(sys, "argv", None) is None or sys.argv[:1] != ["-m"]:
+_is_command = getattr(sys, "argv", [])[:1] == ["-m"] and any(
+    argument.removeprefix("-m").startswith("and_tf.") for argument in sys.orig_argv
+)
+if not _is_command:
     from and_tf.backend import require_tensorflow
 
     require_tensorflow()

@@ -11,6 +11,7 @@ import numpy as np
 
 from and_tf.curriculum import Curriculum, select_anchors
 from and_tf.data.image_set import ImageSet
+from and_tf.errors import NonFiniteError
 from and_tf.evaluation.knn import knn_accuracy
 from and_tf.evaluation.neighbourhood_quality import consistency, embedding_spread
 from and_tf.neighbourhoods import discover
@@ -54,10 +55,13 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
             was made with.
         learning_rate_drops: Fractions of a round after which the rate drops.
         learning_rate_drop_factor: What each drop multiplies the rate by.
-        labels: int [N], for the neighbourhoods' consistency only; training never sees them.
+        labels: int [N], -1 for none; for the neighbourhoods' consistency, never for training.
 
     Attributes:
         latest: The `Discovery` of the current round, None in round 0.
+
+    Raises:
+        ValueError: Labels that do not match the model's examples, or an optimiser with a schedule.
 
     Source: Eq. 1, 5, 6 and section 3.3 of the AND paper.
     """
@@ -81,12 +85,21 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
         self.latest: Discovery | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
+        if self.labels is not None and len(self.labels) != self.model.num_examples:
+            raise ValueError(
+                f"Every one of the {self.model.num_examples} examples needs a label, -1 for none. "
+                f"Received: {len(self.labels)} labels"
+            )
         if self.learning_rate is None:
             optimizer = self.model.optimizer
             optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-            self.learning_rate = float(
-                getattr(optimizer, "initial_learning_rate", optimizer.learning_rate)
-            )
+            rate = getattr(optimizer, "initial_learning_rate", optimizer.learning_rate)
+            if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+                raise ValueError(
+                    "NeighbourhoodDiscovery sets the learning rate itself, round by round: give "
+                    f"the optimiser a number. Received: {type(rate).__name__}"
+                )
+            self.learning_rate = float(rate)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.model.optimizer.learning_rate = self.curriculum.learning_rate(
@@ -229,30 +242,34 @@ class CollapseWarning(keras.callbacks.Callback):
             )
 
 
-class NonFiniteError(RuntimeError):
-    """The loss or a weight is no longer a finite number."""
+_ADVICE = "Try a lower learning rate, a higher temperature, or float32."
+
+
+def check_finite(model: keras.Model) -> None:
+    """Make sure that a model is worth keeping.
+
+    Raises:
+        NonFiniteError: A weight, a statistic or a bank row is not finite.
+    """
+    for variable in model.variables:
+        value = variable.numpy()
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise NonFiniteError(f"{variable.path} is not finite any more. {_ADVICE}")
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Stops training at the first loss or weight that is not finite.
+    """Stops training at the first loss that is not finite.
 
     Raises:
-        NonFiniteError: Says where it happened and what to try.
+        NonFiniteError: Says at which step.
     """
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if logs and not np.isfinite(logs["loss"]):
-            raise NonFiniteError(self._message(f"The loss at step {batch + 1} of the epoch"))
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        for variable in self.model.weights:
-            value = variable.numpy()
-            if value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise NonFiniteError(self._message(f"{variable.path} after epoch {epoch + 1}"))
-
-    def _message(self, what: str) -> str:
-        return (
-            f"{what} is not finite. Try a lower optimizer.learning_rate (it is "
-            f"{float(self.model.optimizer.learning_rate):g}), a higher objective.temperature, or "
-            "train.precision float32."
-        )
+            raise NonFiniteError(
+                f"The loss is not finite any more, at step {batch + 1} of epoch {self._epoch + 1}. "
+                f"{_ADVICE}"
+            )

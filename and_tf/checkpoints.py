@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -11,6 +12,8 @@ import numpy as np
 
 import and_tf.data.augment
 import and_tf.optimizer  # noqa: F401, a checkpoint holds these: importing registers them
+from and_tf.callbacks import check_finite
+from and_tf.errors import CheckpointError
 from and_tf.files import replacing
 from and_tf.model import AND
 
@@ -55,11 +58,13 @@ class Checkpoints:
         """Write the model's checkpoint unless it is there already.
 
         Raises:
+            NonFiniteError: The model is not worth keeping. Earlier checkpoints stand.
             OSError: It could not be written, for instance on a full disk. Earlier ones stand.
         """
         position = Position.of(model, self.batch_size)
         path = self.folder / f"epoch-{position.epoch:06d}-step-{position.step:08d}.keras"
         if not path.exists():
+            check_finite(model)
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary:
                 model.save(temporary)
@@ -68,13 +73,31 @@ class Checkpoints:
         return path
 
     def load_latest(self) -> AND | None:
-        """The latest model that can be read, or None if there is none."""
+        """The latest model that can be read, or None if there is no checkpoint.
+
+        A file that cannot be read gets the ending `.unreadable` once an earlier one could.
+
+        Raises:
+            CheckpointError: There are checkpoints, and none of them can be read.
+        """
+        unreadable = []
         for path in self.paths():
             try:
-                return keras.models.load_model(path)
-            except (OSError, ValueError, KeyError) as error:
-                reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-                print(f"warning: left out checkpoint {path.name}: {reason}", file=sys.stderr)
+                model = keras.models.load_model(path)
+            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+                reason = str(error).strip() or repr(error)
+                unreadable.append((path, reason.splitlines()[0]))
+                continue
+            for broken, reason in unreadable:
+                print(f"warning: left out checkpoint {broken.name}: {reason}", file=sys.stderr)
+                broken.rename(broken.with_suffix(".unreadable"))
+            return model
+        if unreadable:
+            path, reason = unreadable[0]
+            raise CheckpointError(
+                f"No checkpoint in {self.folder} can be read; restore one, or begin anew with "
+                f"--overwrite. Received: {path.name}: {reason}"
+            )
         return None
 
 

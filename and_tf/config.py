@@ -67,26 +67,54 @@ class DataConfig(_Section):
         (0.229, 0.224, 0.225), description="Standard deviation of each channel, same scale"
     )
 
-    @field_validator("name", "data_dir", "path", "test_path", "labels", "test_fraction")
+    @field_validator(
+        "name",
+        "data_dir",
+        "path",
+        "test_path",
+        "labels",
+        "train_split",
+        "test_split",
+        "test_fraction",
+        "in_memory",
+    )
     @classmethod
     def _belongs_to_source(cls, value: str | float | None, info: ValidationInfo):
-        source = info.data.get("source")
-        owner = "tfds" if info.field_name in ("name", "data_dir") else "folder"
+        source, key = info.data.get("source"), info.field_name
         if value == "":
             raise ValueError("is empty; leave it out or give a value")
-        if value and source not in (owner, None):
-            raise ValueError(f'is read only when data.source is "{owner}", which is "{source}"')
-        if info.field_name == "name" and source == "tfds" and value is None:
+        if source is not None and value != cls.model_fields[key].default:
+            readers = _READERS[key]
+            if source not in readers:
+                names = " or ".join(f'"{reader}"' for reader in readers)
+                raise ValueError(f'is read only when data.source is {names}, which is "{source}"')
+        if key == "name" and source == "tfds" and value is None:
             raise ValueError('must name a builder, such as "cifar10", when data.source is "tfds"')
-        if info.field_name == "path" and source == "folder" and value is None:
+        if key == "path" and source == "folder" and value is None:
             raise ValueError('must name a directory of images when data.source is "folder"')
-        if info.field_name == "test_fraction" and value and info.data.get("test_path"):
+        if key == "test_fraction" and value and info.data.get("test_path"):
             raise ValueError("must be 0 when data.test_path gives the held-out images")
         return value
 
 
+_READERS = {
+    "name": ("tfds",),
+    "data_dir": ("tfds",),
+    "train_split": ("tfds",),
+    "test_split": ("tfds",),
+    "path": ("folder",),
+    "test_path": ("folder",),
+    "labels": ("folder",),
+    "test_fraction": ("folder",),
+    "in_memory": ("tfds", "folder"),
+}
+
+
 class AugmentConfig(_Section):
-    """Random views of an image (torchvision's definitions); 0 or false switches one off."""
+    """Random views of an image (torchvision's definitions); 0 or false switches a part off.
+
+    A crop_scale and a crop_ratio of [1, 1] switch the crop off.
+    """
 
     crop_scale: tuple[Deviation, Deviation] = Field(
         (0.2, 1.0), description="Least and greatest share of the image's area that a crop keeps"
@@ -124,6 +152,13 @@ class EncoderConfig(_Section):
     stem: Literal["auto", "small", "large"] = Field(
         "auto", description="First layers for 32-pixel (small) or 224-pixel (large) images"
     )
+
+    @field_validator("stem")
+    @classmethod
+    def _has_stems(cls, value: str, info: ValidationInfo):
+        if value != "auto" and info.data.get("name") == "conv4":
+            raise ValueError('must be "auto": encoder.name "conv4" has one stem only')
+        return value
 
 
 class ObjectiveConfig(_Section):

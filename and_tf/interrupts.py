@@ -10,14 +10,7 @@ from collections.abc import Iterator
 import keras
 
 from and_tf.checkpoints import Checkpoints
-
-
-class Interrupted(Exception):
-    """The run was asked to stop, and did so between two steps."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal.Signals(signal_number).name)
-        self.exit_code = 128 + signal_number
+from and_tf.errors import Interrupted
 
 
 class StopWhenAsked(keras.callbacks.Callback):

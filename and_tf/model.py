@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -58,9 +59,11 @@ class AND(keras.Model):
         seed: int = 0,
         **kwargs,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         _check_arguments(encoder, num_examples, temperature, bank_momentum, neighbours)
         self.encoder = encoder
+        # Pixels reach the encoder in float32 under mixed precision too; its layers cast for themselves.
+        encoder.autocast = False
         self.num_examples = num_examples
         self.temperature = temperature
         self.bank_momentum = bank_momentum
@@ -102,6 +105,12 @@ class AND(keras.Model):
         Raises:
             ValueError: Ids that are missing, not integers, out of range, or not unique.
         """
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size and x.max() <= 1:
+            warnings.warn(
+                "AND takes pixels as they are stored, 0 to 255; these are at most "
+                f"{x.max():g}. Were they divided by 255?",
+                stacklevel=2,
+            )
         if y is not None:
             _check_indices(np.asarray(y), self.num_examples)
         elif isinstance(x, np.ndarray | tf.Tensor):
@@ -137,6 +146,17 @@ class AND(keras.Model):
             tf.IndexedSlices(tf.ones_like(indices, tf.int32), indices)
         )
         self.loss_tracker.update_state(loss, sample_weight=tf.shape(indices)[0])
+        return {"loss": self.loss_tracker.result()}
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """The objective of images as they are; neither weights nor bank change."""
+        images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
+        indices = tf.reshape(indices, [-1])
+        embeddings = self(images, training=False)
+        losses = neighbourhood_losses(
+            embeddings, self.bank, self.positives(indices), self.temperature
+        )
+        self.loss_tracker.update_state(losses)
         return {"loss": self.loss_tracker.result()}
 
     def positives(self, indices: tf.Tensor) -> tf.Tensor:

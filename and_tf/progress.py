@@ -80,7 +80,8 @@ class Progress(keras.callbacks.Callback):
         seconds = self._last_step - self._epoch_started
         examples = self._examples_seen() - self._examples_before
         speed = examples / max(seconds, 1e-9)
-        row = {"event": "epoch", "epoch": epoch + 1, **logs}
+        # Fewer examples than there are: the rest were seen before the run was stopped and resumed.
+        row = {"event": "epoch", "epoch": epoch + 1, "examples": examples, **logs}
         self.run.append_metrics(row | {"images_per_second": speed, "seconds": seconds})
 
         self._epochs_done += 1

@@ -11,9 +11,16 @@ from and_tf.config import ConfigError, RunConfig
 if TYPE_CHECKING:
     from and_tf.data.image_set import ImageSet
 
-# May differ when a run goes on: where its images lie and what it reports, not what it learns.
+# May differ when a run goes on: where its images lie (their names and number may not), what it
+# reports, and how fast it learns, for a run that diverged.
 _FREE = (
     "data.data_dir",
+    "data.path",
+    "data.test_path",
+    "data.labels",
+    "optimizer.learning_rate",
+    "optimizer.drops",
+    "optimizer.drop_factor",
     "train.checkpoint_every_epochs",
     "train.keep_checkpoints",
     "evaluation",

@@ -12,10 +12,12 @@ model_card.md    what it is, what it was made from and how good it is
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from and_tf.files import write_text
@@ -54,56 +56,62 @@ class RunDirectory:
         self.skipped = path / "skipped.tsv"
         self.model = path / "model.keras"
         self.model_card = path / "model_card.md"
-        self._lock: int | None = None  # held until the process ends
 
     @property
     def holds_run(self) -> bool:
         """Whether a run was begun here."""
         return self.config.is_file()
 
-    def open(self, overwrite: bool = False, resume: bool = False) -> None:
-        """Take the directory for this process, for a new run or to go on with one.
+    @contextlib.contextmanager
+    def taken(self, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
+        """Keep the directory for this process, to begin a run in it or to go on with one.
+
+        Nothing that is there is touched, apart from what a killed process left half-written.
 
         Args:
-            overwrite: Remove the run that is there.
-            resume: Go on with the run that is there, if there is one.
+            overwrite: The run that is there may be removed, see `begin`.
+            resume: The run that is there may be gone on with.
 
         Raises:
             RunDirectoryError: It holds a run or anything else and neither was asked for, it is not
                 a directory that can be written to, or another process is using it.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise RunDirectoryError(f"The run directory is not a directory. Received: {self.path}")
-        foreign = self._foreign_entries()
-        if self.holds_run and not (overwrite or resume):
-            raise RunDirectoryError(
-                f"{self.path} already holds a run. Use --resume to go on with it, --overwrite to "
-                "start anew, or another --run-dir"
-            )
-        if foreign and not (self.holds_run and resume):
-            raise RunDirectoryError(
-                f"{self.path} holds files that are not a run's, which nothing may overwrite. Use "
-                f"another --run-dir. Received: {', '.join(foreign[:3])}"
-            )
+        self._check(overwrite, resume)
+        is_new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunDirectoryError(
                 f"The run directory cannot be written to: {error.strerror}. Received: {self.path}"
             ) from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunDirectoryError(f"Another process is using {self.path}") from None
-        if overwrite:
-            self._clear()
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunDirectoryError(f"Another process is using {self.path}") from None
+            for partial in self.path.rglob(".partial-*"):
+                partial.unlink()
+            yield
+        finally:
+            if is_new and not self.holds_run:
+                self._remove()
+            os.close(lock)
 
-    def close(self) -> None:
-        """Let another process take the directory."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+    def _check(self, overwrite: bool, resume: bool) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise RunDirectoryError(f"The run directory is not a directory. Received: {self.path}")
+        if self.holds_run and not (overwrite or resume):
+            raise RunDirectoryError(
+                f"{self.path} already holds a run. Use --resume to go on with it, --overwrite to "
+                "start anew, or another --run-dir"
+            )
+        foreign = self._foreign_entries()
+        if foreign and not (self.holds_run and resume):
+            raise RunDirectoryError(
+                f"{self.path} holds files that are not a run's, which nothing may overwrite. Use "
+                f"another --run-dir. Received: {', '.join(foreign[:3])}"
+            )
 
     def _foreign_entries(self) -> list[str]:
         if not self.path.is_dir():
@@ -111,14 +119,28 @@ class RunDirectory:
         names = (entry.name for entry in self.path.iterdir())
         return sorted(n for n in names if n not in _ENTRIES and not n.startswith(".partial-"))
 
-    def _clear(self) -> None:
-        # The config goes last: until then the directory still is a run's.
+    def _remove(self) -> None:
+        """Remove a directory that came to nothing."""
+        (self.path / ".lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def begin(self, config: str, environment: dict) -> None:
+        """Make this a new run's directory; the run that is there is removed.
+
+        Args:
+            config: The resolved config, JSON.
+            environment: What the run's numbers depend on beside its config.
+        """
+        # The old config goes last and the new one comes last: it marks the directory as a run's.
         for name in reversed(_ENTRIES[:-1]):
             entry = self.path / name
             if entry.is_dir():
                 shutil.rmtree(entry)
             else:
                 entry.unlink(missing_ok=True)
+        write_text(self.environment, json.dumps(environment, indent=2) + "\n")
+        write_text(self.config, config)
 
     def append_metrics(self, row: dict) -> None:
         """Add a line to `metrics.jsonl`."""
@@ -136,17 +158,21 @@ class RunDirectory:
                     break
         return rows
 
-    def rewind_metrics(self, epoch: int, step: int) -> None:
+    def rewind_metrics(self, epoch: int, step: int, round_index: int) -> None:
         """Drop the rows written after a checkpoint, for they will be written again.
 
         Args:
             epoch: Epochs that were over at the checkpoint.
             step: Steps of the next epoch that were done.
+            round_index: The round whose neighbourhoods the checkpoint holds.
         """
-        rows = [
-            row
-            for row in self.read_metrics()
-            if row["epoch"] < epoch
-            or (row["epoch"] == epoch and (row["event"] == "epoch" or step > 0))
-        ]
+
+        def stands(row: dict) -> bool:
+            if row["event"] == "round":
+                return row["round"] <= round_index
+            if row["event"] == "untrained":
+                return epoch > 0 or step > 0
+            return row["epoch"] <= epoch
+
+        rows = [row for row in self.read_metrics() if stands(row)]
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))

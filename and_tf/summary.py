@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 
+import and_tf
+from and_tf.callbacks import KNNEvaluation
 from and_tf.config import RunConfig
 from and_tf.curriculum import Curriculum
 from and_tf.data.image_set import ImageSet
@@ -13,67 +15,75 @@ from and_tf.data.image_set import ImageSet
 def versions() -> dict[str, str]:
     """Versions of what decides a run's numbers."""
     packages = ("keras", "numpy", "tensorflow", "tensorflow-datasets", "pillow", "scikit-learn")
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    found = {
+        "and_tf": and_tf.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
     return found | {package: importlib.metadata.version(package) for package in packages}
 
 
-def result_table(rows: list[dict], curriculum: Curriculum) -> str:
-    """A line for the untrained encoder and for each round, from the rows of `metrics.jsonl`.
+def stages(rows: list[dict], curriculum: Curriculum) -> dict[str, dict]:
+    """The untrained encoder and every round that is over, each with its figures.
 
     Args:
-        rows: See `and_tf.progress.Progress`.
+        rows: Of `metrics.jsonl`, see `and_tf.progress.Progress`.
         curriculum: The run's.
 
     Returns:
-        A Markdown table: kNN accuracy at each round's end where there are labels, and what the
-        discovery at its start found.
+        For "untrained", "round 0", "round 1", ...: the row of the last epoch, joined by what the
+        discovery at the round's start found. `epoch` is how many epochs were over.
     """
-    lines = [
-        "| | epochs | loss | kNN bank | kNN features | consistent | mutual | anchor entropy |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    untrained = next((row for row in rows if row["event"] == "untrained"), {})
     discoveries = {row["round"]: row for row in rows if row["event"] == "round"}
-    epochs = {row["epoch"]: row for row in rows if row["event"] == "epoch"}
+    found = {}
+    for row in rows:
+        if row["event"] == "untrained":
+            found["untrained"] = row
+        elif row["event"] == "epoch" and curriculum.ends_round(row["epoch"] - 1):
+            found[f"round {row['round']}"] = discoveries.get(row["round"], {}) | row
+    return found
 
-    def line(name: str, epoch: int, at_end: dict, discovery: dict) -> str:
+
+_COLUMNS = {
+    "epoch": ("epochs", "d"),
+    "loss": ("loss", ".3f"),
+    "knn_bank": ("kNN bank", ".1%"),
+    "knn_features": ("kNN features", ".1%"),
+    "consistency": ("consistent", ".1%"),
+    "mutual_neighbours": ("mutual", ".1%"),
+    "anchor_entropy": ("anchor entropy", ".3f"),
+}
+
+
+def result_table(rows: list[dict], curriculum: Curriculum) -> str:
+    """The `stages` of a run as a Markdown table; a figure that was not measured is a dash."""
+    lines = [
+        f"| | {' | '.join(title for title, _ in _COLUMNS.values())} |",
+        f"| --- |{' ---: |' * len(_COLUMNS)}",
+    ]
+    for name, figures in stages(rows, curriculum).items():
         cells = [
-            _cell(at_end, "loss", ".3f"),
-            _cell(at_end, "knn_bank", ".1%"),
-            _cell(at_end, "knn_features", ".1%"),
-            _cell(discovery, "consistency", ".1%"),
-            _cell(discovery, "mutual_neighbours", ".1%"),
-            _cell(discovery, "anchor_entropy", ".3f"),
+            format(figures[key], spec) if key in figures else "-"
+            for key, (_, spec) in _COLUMNS.items()
         ]
-        return f"| {name} | {epoch} | {' | '.join(cells)} |"
-
-    lines.append(line("untrained", 0, untrained, {}))
-    for round_index in range(curriculum.rounds + 1):
-        epoch = curriculum.first_epoch(round_index) + curriculum.epochs_of(round_index)
-        if epoch in epochs:
-            discovery = discoveries.get(round_index, {})
-            lines.append(line(f"round {round_index}", epoch, epochs[epoch], discovery))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(row: dict, name: str, spec: str) -> str:
-    return format(row[name], spec) if name in row else "-"
-
-
-def evaluation_note(config: RunConfig, train: ImageSet, test: ImageSet | None) -> str:
-    """How the accuracies of a run were measured, in one sentence."""
-    if train.labels is None:
-        return "The images have no labels, so there is no accuracy to state."
-    settings = config.evaluation
+def evaluation_note(evaluation: KNNEvaluation | None) -> str:
+    """How the accuracies of a run are measured, in one sentence."""
+    if evaluation is None:
+        return "There is no accuracy to state: not all of the images have labels."
+    train, test = evaluation.train, evaluation.test
     who = (
-        f"{test.num_examples:,} test images are classified"
-        if test is not None
-        else f"the {train.num_examples:,} training images are classified, each by the others,"
+        f"the {train.num_examples:,} training images are classified, each by the others,"
+        if test is None
+        else f"{test.num_examples:,} test images are classified"
     )
-    voters = min(settings.knn_neighbours, train.num_examples - (test is None))
+    voters = min(evaluation.neighbours, train.num_examples - (test is None))
     return (
         f"Weighted kNN top-1: {who} by K={voters} of the {train.num_examples:,} "
-        f'training images, temperature {settings.knn_temperature:g}. "bank": the memory bank '
+        f'training images, temperature {evaluation.temperature:g}. "bank": the memory bank '
         'votes as training left it; "features": the training images embedded anew, without '
         "augmentation, vote."
     )
@@ -82,7 +92,7 @@ def evaluation_note(config: RunConfig, train: ImageSet, test: ImageSet | None) -
 def model_card(
     config: RunConfig,
     train: ImageSet,
-    test: ImageSet | None,
+    evaluation: KNNEvaluation | None,
     rows: list[dict],
     curriculum: Curriculum,
 ) -> str:
@@ -107,7 +117,7 @@ batch {config.train.batch_size} |
 
 {result_table(rows, curriculum)}
 
-{evaluation_note(config, train, test)} "consistent": share of (anchor, neighbour) pairs of one
+{evaluation_note(evaluation)} "consistent": share of (anchor, neighbour) pairs of one
 class at the round's start. "mutual": share of images that are the nearest neighbour of their own
 nearest neighbour. Entropies are in nats.
 

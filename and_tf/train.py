@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from and_tf.backend import require_tensorflow
 from and_tf.config import ConfigError, RunConfig, load_config
+from and_tf.errors import Interrupted, NonFiniteError, RunError
 from and_tf.files import is_full_disk, replacing, write_text
 from and_tf.resuming import check_same_config, check_same_images, fingerprint
 from and_tf.run_directory import RunDirectory, RunDirectoryError
@@ -51,40 +54,49 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         require_tensorflow()
-        config, run = open_run(args)
-    except (ConfigError, RunDirectoryError, RuntimeError) as error:
-        return fail(error, 2)
-    try:
-        return run_training(config, run)
-    finally:
-        run.close()
-
-
-def run_training(config: RunConfig, run: RunDirectory) -> int:
-    """Load, prepare and train, in a run directory that is open.
-
-    Returns:
-        The exit code.
-    """
-    quieten()
-    try:
-        images, test = load_images(config, run)
-        model = prepare_model(config, run, images)
-    except ValueError as error:
-        return fail(error, 2)
-    except OSError as error:
-        if not is_full_disk(error):
-            raise
-        return fail(f"No space left for {run.path}. Make room, then try again.", 2)
+        config, run = choose_run(args)
+        with run.taken(args.overwrite, args.resume):
+            train(config, run, resume=args.resume)
+    except Interrupted as interruption:
+        message = f"stopped by {interruption}; the checkpoint is written: go on with --resume"
+        return fail(message, interruption.exit_code)
     except KeyboardInterrupt:
-        return fail("stopped before training began", 130)
-    return train(config, run, model, images, test)
+        return fail("stopped at once; go on from the last checkpoint with --resume", 130)
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        return fail(message, 2)
+    return 0
 
 
-def fail(error: Exception | str, code: int) -> int:
+def fail(message: str, code: int) -> int:
     """Say what went wrong, and give back the exit code."""
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
     return code
+
+
+def explain(error: Exception) -> str | None:
+    """What to tell the user about an error that is not ours; None for a bug."""
+    if isinstance(error, ConfigError | RunDirectoryError | RunError):
+        return str(error)
+    if is_full_disk(error):
+        return (
+            "No space left on the disk of the run directory; the last checkpoint stands. Make "
+            "room, then go on with --resume"
+        )
+    if type(error).__name__ == "DataLossError":  # TensorFlow's, which may not be imported yet
+        return f"The files of the data set are damaged: {str(error).splitlines()[0]}"
+    return None
+
+
+@contextlib.contextmanager
+def refusing_bad_input() -> Iterator[None]:
+    """What the library refuses with a ValueError here is the user's to mend."""
+    try:
+        yield
+    except ValueError as error:
+        raise RunError(str(error)) from error
 
 
 def quieten() -> None:
@@ -94,70 +106,78 @@ def quieten() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
-def open_run(args: argparse.Namespace) -> tuple[RunConfig, RunDirectory]:
-    """The config and the run directory that the command line asks for.
+def choose_run(args: argparse.Namespace) -> tuple[RunConfig, RunDirectory]:
+    """The config and the run directory that the command line asks for; nothing is written.
 
     Raises:
         ConfigError: A wrong config, or one under which the run cannot go on.
-        RunDirectoryError: The directory cannot be used as asked.
+        RunDirectoryError: The options do not fit together.
     """
     if args.resume and args.overwrite:
         raise RunDirectoryError("--resume and --overwrite exclude each other. Received: both")
+    if args.run_dir == "":
+        raise RunDirectoryError('--run-dir must name a directory. Received: ""')
     overrides = list(args.overrides)
     if args.data_dir is not None:
         overrides.append(f"data.data_dir={json.dumps(args.data_dir)}")
 
-    run = RunDirectory(Path(args.run_dir)) if args.run_dir else None
-    if run is not None and args.resume and run.holds_run and args.config is None:
-        config = load_config(run.config, overrides)
-    else:
-        config = load_config(args.config, overrides)
-        run = run or RunDirectory(Path("runs") / config.name)
-    begun_with = load_config(run.config) if args.resume and run.holds_run else None
-    if begun_with is not None:
-        check_same_config(begun_with, config)
-    run.open(overwrite=args.overwrite, resume=args.resume)
-    if begun_with is None:
-        write_text(run.config, config.to_json())
+    run = RunDirectory(Path(args.run_dir).expanduser()) if args.run_dir else None
+    goes_on = run is not None and args.resume and run.holds_run
+    source = run.config if goes_on and args.config is None else args.config
+    config = load_config(source, overrides)
+    run = run or RunDirectory(Path("runs") / config.name)
+    if args.resume and run.holds_run:
+        check_same_config(load_config(run.config), config)
     return config, run
 
 
-def load_images(config: RunConfig, run: RunDirectory) -> tuple[ImageSet, ImageSet | None]:
-    """The training images and the held-out ones, checked, with a report of what was left out."""
+def train(config: RunConfig, run: RunDirectory, resume: bool = False) -> None:
+    """Train to the end of the curriculum; leave the model and its card in the run directory.
+
+    Args:
+        config: What to do.
+        run: Where, taken by this process. What it holds is removed unless the run goes on.
+        resume: Go on with the run that is there, if there is one.
+
+    Raises:
+        RunError: Bad input, images that are not those of the run, or a loss that is not finite.
+        Interrupted: A signal came; the checkpoint is written.
+        OSError: The disk is full. The last checkpoint stands.
+    """
+    quieten()
+    with refusing_bad_input():
+        images, test = load_images(config)
+        if resume and run.holds_run:
+            environment = json.loads(run.environment.read_text(encoding="utf-8"))
+            check_same_images(environment["data"], images)
+            warn_of_other_versions(environment["versions"])
+            model = prepare_model(config, images, run.checkpoints)
+            write_text(run.config, config.to_json())
+        else:
+            if resume:
+                print(f"there is no run in {run.path} yet: beginning it")
+            model = prepare_model(config, images)
+            run.begin(config.to_json(), describe_environment(config, images))
+    fit(config, run, model, images, test)
+
+
+def load_images(config: RunConfig) -> tuple[ImageSet, ImageSet | None]:
+    """The training images and the held-out ones, checked against the config."""
     from and_tf import data
-    from and_tf.summary import versions
 
     images, test = data.load(**config.data.model_dump(exclude={"mean", "std"}))
-    if number := report_skipped(run, images, test):
-        print(f"left out {number} files that are not usable images, see {run.skipped}")
     if images.num_examples < config.train.batch_size:
         raise ValueError(
             f"train.batch_size: {images.name} has only {images.num_examples} images; set it to "
             f"that or less. Received: {config.train.batch_size}"
         )
-    if run.environment.exists():
-        check_same_images(json.loads(run.environment.read_text())["data"], images)
-    else:
-        environment = {
-            "command": sys.argv,
-            "seed": config.seed,
-            "data": fingerprint(images),
-            "versions": versions(),
-        }
-        write_text(run.environment, json.dumps(environment, indent=2) + "\n")
+    for labelled in (images, test):  # streamed sets read theirs now, where damage is explained
+        _ = labelled and labelled.labels
     return images, test
 
 
-def report_skipped(run: RunDirectory, *sets: ImageSet | None) -> int:
-    """Write which files were left out so far, and return how many they are."""
-    skipped = [line for images in sets if images is not None for line in images.skipped]
-    if skipped:
-        write_text(run.skipped, "".join(f"{file}\t{reason}\n" for file, reason in skipped))
-    return len(skipped)
-
-
-def prepare_model(config: RunConfig, run: RunDirectory, images: ImageSet) -> AND:
-    """The model of the run's latest checkpoint, or a new one."""
+def prepare_model(config: RunConfig, images: ImageSet, checkpoints: Path | None = None) -> AND:
+    """The model of the latest checkpoint in a folder, or a new one."""
     import keras
     import tensorflow as tf
 
@@ -169,32 +189,53 @@ def prepare_model(config: RunConfig, run: RunDirectory, images: ImageSet) -> AND
     keras.utils.set_random_seed(config.seed)
     precision = config.train.precision
     keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
-    model = Checkpoints(run.checkpoints, config.train.batch_size).load_latest()
-    return model or build_model(config, images)
+    if checkpoints is not None:
+        model = Checkpoints(checkpoints, config.train.batch_size).load_latest()
+        if model is not None:
+            return model
+    return build_model(config, images)
 
 
-def train(
+def describe_environment(config: RunConfig, images: ImageSet) -> dict:
+    """What a run's numbers depend on beside its config."""
+    from and_tf.summary import versions
+
+    return {
+        "command": sys.argv,
+        "seed": config.seed,
+        "data": fingerprint(images),
+        "versions": versions(),
+    }
+
+
+def warn_of_other_versions(begun_with: dict[str, str]) -> None:
+    """Say which versions changed since a run was begun: its numbers may, too."""
+    from and_tf.summary import versions
+
+    for name, version in versions().items():
+        if begun_with.get(name) != version:
+            print(
+                f"warning: the run was begun with {name} {begun_with.get(name)}, this is {version}"
+            )
+
+
+def fit(
     config: RunConfig, run: RunDirectory, model: AND, images: ImageSet, test: ImageSet | None
-) -> int:
-    """Train to the end of the curriculum, and leave the model and its card in the run directory.
-
-    Returns:
-        The exit code.
-    """
+) -> None:
+    """Train a model from where it stands to the end of the curriculum, and save it."""
     import keras
-    import tensorflow as tf
 
     from and_tf.assembly import build_discovery, build_evaluation
-    from and_tf.callbacks import CollapseWarning, NonFiniteError, StopOnNonFinite
+    from and_tf.callbacks import CollapseWarning, StopOnNonFinite
     from and_tf.checkpoints import Checkpoints, Position, SaveCheckpoints
-    from and_tf.interrupts import Interrupted, StopWhenAsked
+    from and_tf.interrupts import StopWhenAsked
     from and_tf.progress import Progress
     from and_tf.summary import evaluation_note, model_card, result_table
 
     batch_size = config.train.batch_size
     steps = images.steps_per_epoch(batch_size)
     position = Position.of(model, batch_size)
-    run.rewind_metrics(position.epoch, position.step)
+    run.rewind_metrics(position.epoch, position.step, int(model.round))
 
     checkpoints = Checkpoints(run.checkpoints, batch_size, config.train.keep_checkpoints)
     discovery = build_discovery(config, images)
@@ -214,9 +255,11 @@ def train(
         f"{config.name}: {images.num_examples:,} images {images.image_shape} of {images.name}, "
         f"{config.encoder.name} width {config.encoder.width:g} "
         f"({model.encoder.count_params():,} weights), run directory {run.path}\n"
-        f"{evaluation_note(config, images, test)}",
+        f"{evaluation_note(evaluation)}",
         flush=True,
     )
+    if number := report_skipped(run, images, test):
+        print(f"left out {number} files, see {run.skipped}", flush=True)
     if position != Position(0, 0):
         print(f"resuming after epoch {position.epoch}, step {position.step}", flush=True)
 
@@ -236,31 +279,29 @@ def train(
                 )
                 position = Position.of(model, batch_size)
             checkpoints.save(model)
-            with replacing(run.model) as temporary:
-                model.save(temporary)
-    except Interrupted as interruption:
-        return fail(
-            f"stopped by {interruption}; the checkpoint is written: go on with --resume",
-            interruption.exit_code,
-        )
-    except KeyboardInterrupt:
-        return fail("stopped at once; the last checkpoint stands: go on with --resume", 130)
     except NonFiniteError as error:
-        return fail(f"{error} The last good checkpoint is in {run.checkpoints}.", 2)
-    except (OSError, tf.errors.OpError) as error:
-        if not is_full_disk(error):
-            raise
-        return fail(
-            f"No space left for {run.path}; the last checkpoint stands. Make room, then go on with "
-            "--resume.",
-            2,
-        )
+        if checkpoints.paths():
+            rate = config.optimizer.learning_rate / 10
+            error = RunError(
+                f"{error} The last good checkpoint stands: --resume --set "
+                f"optimizer.learning_rate={rate:g} goes on from it."
+            )
+        raise error from None
 
+    with replacing(run.model) as temporary:
+        model.save(temporary)
     report_skipped(run, images, test)  # a streamed file may have turned out broken on the way
     rows = run.read_metrics()
-    write_text(run.model_card, model_card(config, images, test, rows, discovery.curriculum))
+    write_text(run.model_card, model_card(config, images, evaluation, rows, discovery.curriculum))
     print(f"\n{result_table(rows, discovery.curriculum)}\n\nThe trained model: {run.model}")
-    return 0
+
+
+def report_skipped(run: RunDirectory, *sets: ImageSet | None) -> int:
+    """Write which files were left out so far, and return how many they are."""
+    skipped = [line for images in sets if images is not None for line in images.skipped]
+    if skipped:
+        write_text(run.skipped, "".join(f"{file}\t{reason}\n" for file, reason in skipped))
+    return len(skipped)
 
 
 if __name__ == "__main__":

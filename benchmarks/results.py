@@ -6,47 +6,22 @@ python -m benchmarks.results --and runs/digits-and-* --instance runs/digits-inst
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
-from and_tf.config import RunConfig, load_config
+from and_tf.config import load_config
 from and_tf.curriculum import Curriculum
+from and_tf.run_directory import RunDirectory
+from and_tf.summary import stages
 
 FIGURES = ("knn_bank", "knn_features", "consistency", "mutual_neighbours")
 
 
-def stages(run: Path) -> dict[str, dict[str, float]]:
-    """The figures of a finished run at its start and after each of its rounds.
-
-    Args:
-        run: A run directory, see `and_tf.run_directory`.
-
-    Returns:
-        For "untrained", "round 0", "round 1", ...: `epochs` so far, and those of FIGURES that were
-        measured. A round's consistency is that of the neighbourhoods it was trained with.
-    """
-    curriculum = curriculum_of(load_config(run / "config.json"))
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    found = {}
-    for row in rows:
-        if row["event"] == "untrained":
-            found["untrained"] = {"epochs": 0} | figures(row)
-        elif row["event"] == "epoch" and curriculum.ends_round(row["epoch"] - 1):
-            found[f"round {row['round']}"] = {"epochs": row["epoch"]} | figures(row)
-    for row in rows:
-        if row["event"] == "round" and f"round {row['round']}" in found:
-            found[f"round {row['round']}"] |= figures(row)
-    return found
-
-
-def curriculum_of(config: RunConfig) -> Curriculum:
-    """The curriculum that a config describes."""
-    return Curriculum(**config.curriculum.model_dump(exclude={"neighbours", "searcher"}))
-
-
-def figures(row: dict) -> dict[str, float]:
-    return {name: row[name] for name in FIGURES if name in row}
+def stages_of(run: Path) -> dict[str, dict]:
+    """The `and_tf.summary.stages` of a run directory."""
+    config = load_config(run / "config.json").curriculum
+    curriculum = Curriculum(config.rounds, config.epochs_per_round, config.initial_epochs)
+    return stages(RunDirectory(run).read_metrics(), curriculum)
 
 
 def table(and_runs: list[Path], instance_runs: list[Path]) -> str:
@@ -63,8 +38,8 @@ def table(and_runs: list[Path], instance_runs: list[Path]) -> str:
         "| | epochs | kNN bank | kNN features | consistent | mutual |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    by_run = [stages(run) for run in and_runs]
-    instance = [stages(run)["round 0"] for run in instance_runs]
+    by_run = [stages_of(run) for run in and_runs]
+    instance = [stages_of(run)["round 0"] for run in instance_runs]
     for stage in by_run[0]:
         name = {"untrained": "untrained", "round 0": "Instance (round 0)"}.get(
             stage, f"AND {stage}"
@@ -80,7 +55,7 @@ def _line(name: str, runs: list[dict[str, float]]) -> str:
         values = [100 * run[figure] for run in runs if figure in run]
         cell = f"{statistics.mean(values):.1f}" if values else "-"
         cells.append(f"{cell} ± {statistics.stdev(values):.1f}" if len(values) > 1 else cell)
-    return f"| {name} | {runs[0]['epochs']} | {' | '.join(cells)} |"
+    return f"| {name} | {runs[0]['epoch']} | {' | '.join(cells)} |"
 
 
 def main() -> None:

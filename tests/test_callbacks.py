@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import and_tf
-from and_tf.callbacks import CollapseWarning, NonFiniteError, StopOnNonFinite
+from and_tf.callbacks import CollapseWarning, StopOnNonFinite
 from and_tf.curriculum import Curriculum, select_anchors
+from and_tf.errors import NonFiniteError
 from and_tf.evaluation.knn import knn_accuracy
 from and_tf.neighbourhoods import discover
 
@@ -159,15 +160,22 @@ def test_collapse_is_called_out(capsys):
 
 def test_training_stops_at_the_first_loss_that_is_not_finite():
     model = make_model(learning_rate=1e30)
-    with pytest.raises(NonFiniteError, match=r"Try a lower optimizer.learning_rate \(it is 1e\+30"):
+    with pytest.raises(NonFiniteError, match=r"at step \d of epoch 1. Try a lower learning rate"):
         model.fit(IMAGES, np.arange(N), batch_size=4, callbacks=[StopOnNonFinite()], verbose=0)
 
 
-def test_training_stops_at_a_weight_that_is_not_finite():
-    model, stop = make_model(), StopOnNonFinite()
-    stop.set_model(model)
-    stop.on_epoch_end(0)
-    kernel = model.encoder.get_layer("embedding").kernel
-    kernel.assign(np.full(kernel.shape, np.inf))
-    with pytest.raises(NonFiniteError, match="embedding/kernel after epoch 3 is not finite"):
-        stop.on_epoch_end(2)
+def test_discovery_refuses_labels_that_do_not_fit():
+    with pytest.raises(ValueError, match="24 examples needs a label.*Received: 23 labels"):
+        make_model().fit(
+            IMAGES,
+            np.arange(N),
+            callbacks=[and_tf.NeighbourhoodDiscovery(labels=LABELS[1:])],
+            verbose=0,
+        )
+
+
+def test_discovery_refuses_a_schedule():
+    model = make_model()
+    model.compile(and_tf.SGD(keras.optimizers.schedules.CosineDecay(0.1, 100)))
+    with pytest.raises(ValueError, match="Received: CosineDecay"):
+        model.fit(IMAGES, np.arange(N), callbacks=[and_tf.NeighbourhoodDiscovery(1, 1)], verbose=0)

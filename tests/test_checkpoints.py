@@ -8,6 +8,7 @@ import pytest
 
 import and_tf
 from and_tf.checkpoints import Checkpoints, Position, SaveCheckpoints
+from and_tf.errors import CheckpointError, NonFiniteError
 
 N = 10
 IMAGES = np.zeros((N, 16, 16, 3), np.uint8)
@@ -64,14 +65,48 @@ def test_a_failed_save_leaves_the_last_one(model, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-000000-step-00000000.keras"]
 
 
-def test_a_file_that_cannot_be_read_is_passed_over(model, tmp_path, capsys):
+def test_a_model_that_is_not_finite_is_not_kept(model, tmp_path):
     checkpoints = Checkpoints(tmp_path, batch_size=4)
     checkpoints.save(model)
     see(model, 10)
+    kernel = model.encoder.get_layer("embedding").kernel
+    kernel.assign(np.full(kernel.shape, np.inf))
+    with pytest.raises(NonFiniteError, match="embedding/kernel is not finite any more. Try"):
+        checkpoints.save(model)
+    assert len(checkpoints.paths()) == 1
+
+
+def cut_short(content: bytes) -> bytes:
+    return content[:5000]
+
+
+def rot(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes(2000) + content[middle + 2000 :]
+
+
+@pytest.mark.parametrize("damage", [cut_short, rot])
+def test_a_file_that_cannot_be_read_is_passed_over_and_written_anew(
+    model, tmp_path, capsys, damage
+):
+    checkpoints = Checkpoints(tmp_path, batch_size=4, keep=2)
+    checkpoints.save(model)
+    see(model, 10)
     broken = checkpoints.save(model)
-    broken.write_bytes(broken.read_bytes()[:5000])
+    broken.write_bytes(damage(broken.read_bytes()))
     assert not checkpoints.load_latest().times_seen.numpy().any()
     assert f"left out checkpoint {broken.name}" in capsys.readouterr().err
+    checkpoints.save(model)
+    np.testing.assert_array_equal(checkpoints.load_latest().times_seen, model.times_seen)
+
+
+def test_no_run_starts_anew_because_its_checkpoints_cannot_be_read(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, batch_size=4)
+    broken = checkpoints.save(model)
+    broken.write_bytes(b"not a model")
+    with pytest.raises(CheckpointError, match=f"No checkpoint in .* Received: {broken.name}"):
+        checkpoints.load_latest()
+    assert broken.exists()
 
 
 def test_saves_every_few_epochs(model, tmp_path):

@@ -286,9 +286,9 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
 
 
 def test_a_command_reads_its_config_without_starting_tensorflow():
-    # "-m" is what sys.argv holds while Python locates `python -m and_tf.train`.
-    code = (
-        "import sys; sys.argv = ['-m']; import and_tf.config; sys.exit('tensorflow' in sys.modules)"
+    arguments = ["-X", "importtime", "-m", "and_tf.train", "--config", "absent.json"]
+    result = subprocess.run(
+        [sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False)
-    assert result.returncode == 0
+    assert result.returncode == 2 and "absent.json: no such config file" in result.stderr
+    assert "pydantic" in result.stderr and "tensorflow" not in result.stderr

@@ -61,11 +61,26 @@ def test_entropy(golden, found):
 
 def test_anchors(golden, found):
     anchors = select_anchors(found.entropy, int(golden["round"]), int(golden["rounds"]))
-    np.testing.assert_array_equal(anchors, golden["anchors"])
+    assert len(anchors) == len(golden["anchors"])
+    # Two entropies nearer to each other than float32 can tell may stand in either order at the cut.
+    swapped = np.setxor1d(anchors, golden["anchors"])
+    cut = np.sort(golden["entropy"])[len(anchors) - 1 : len(anchors) + 1]
+    np.testing.assert_allclose(
+        golden["entropy"][swapped], np.resize(cut, len(swapped)), rtol=TOLERANCE, atol=TOLERANCE
+    )
 
 
 def test_neighbours(golden, found):
-    np.testing.assert_array_equal(found.neighbours[golden["anchors"]], golden["anchor_neighbours"])
+    neighbours = found.neighbours[golden["anchors"]]
+    # As for the anchors, only a tie in float32 may stand in another order.
+    differ = neighbours != golden["anchor_neighbours"]
+    bank, anchors = golden["bank0"], np.repeat(golden["anchors"][:, None], differ.shape[1], axis=1)
+    similarities = [
+        np.einsum("nd,nd->n", bank[anchors[differ]], bank[ids[differ]])
+        for ids in (neighbours, golden["anchor_neighbours"])
+    ]
+    np.testing.assert_allclose(*similarities, atol=TOLERANCE)
+    assert np.count_nonzero(differ) <= 0.01 * differ.size
 
 
 def test_consistency(golden, found):

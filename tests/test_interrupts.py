@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from and_tf.interrupts import Interrupted, StopWhenAsked
+from and_tf.errors import Interrupted
+from and_tf.interrupts import StopWhenAsked
 
 
 class Recorder:

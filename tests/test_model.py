@@ -159,6 +159,37 @@ def test_saves_loads_in_a_fresh_process_and_goes_on(tmp_path):
     assert_same_state(model, keras.models.load_model(tmp_path / "whole.keras"))
 
 
+def test_evaluate_gives_the_objective_and_changes_nothing():
+    model = make_model(augment=and_tf.Augment(), temperature=0.2)
+    before = state(model)
+    found = model.evaluate(IMAGES, np.arange(N), batch_size=7, verbose=0)
+    embeddings = model.predict(IMAGES, verbose=0)
+    losses = neighbourhood_losses(embeddings, model.bank, np.arange(N)[:, None], 0.2)
+    assert found == pytest.approx(float(np.mean(losses)), rel=1e-5)
+    for a, b in zip(before[:-1], state(model)[:-1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pixels_reach_the_encoder_in_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make_model()
+        inputs = model.encoder.get_layer("normalise").input
+        normalise = keras.Model(inputs, model.encoder.get_layer("normalise").output)
+        normalise.autocast = model.encoder.autocast
+        pixels = tf.fill([1, 16, 16, 3], 200.4)  # bfloat16 has 200 and 201
+        found = normalise(pixels)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    expected = (200.4 / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(found[0, 0, 0], expected, rtol=1e-5)
+
+
+def test_images_between_0_and_1_are_warned_of():
+    with pytest.warns(UserWarning, match="Were they divided by 255"):
+        make_model().fit(IMAGES / 255.0, np.arange(N), verbose=0)
+
+
 @pytest.mark.parametrize(
     "targets, message",
     [

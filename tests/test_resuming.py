@@ -10,19 +10,19 @@ from and_tf.resuming import check_same_config, check_same_images, fingerprint
 
 def test_what_a_run_learns_from_cannot_change():
     begun_with = load_config(None)
-    changed = load_config(None, ["curriculum.rounds=2", "seed=3", "optimizer.drops=[0.5]"])
+    changed = load_config(None, ["curriculum.rounds=2", "seed=3", "optimizer.momentum=0.5"])
     with pytest.raises(ConfigError) as raised:
         check_same_config(begun_with, changed)
     assert [problem.partition(":")[0] for problem in raised.value.problems] == [
         "seed",
         "curriculum.rounds",
-        "optimizer.drops",
+        "optimizer.momentum",
     ]
     assert "begun with 4, which --resume cannot change. Received: 2." in str(raised.value)
 
 
-def test_what_a_run_reports_can_change():
-    changed = ["evaluation.every_epochs=3", "train.keep_checkpoints=5"]
+def test_what_a_run_reports_and_its_rate_can_change():
+    changed = ["evaluation.every_epochs=3", "optimizer.learning_rate=0.01"]
     check_same_config(load_config(None), load_config(None, changed))
 
 

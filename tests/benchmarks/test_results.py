@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from and_tf.config import load_config
-from benchmarks.results import stages, table
+from benchmarks.results import table
 
 
 def make_run(folder, rounds: int, initial_epochs: int, accuracy: float):
@@ -20,15 +20,6 @@ def make_run(folder, rounds: int, initial_epochs: int, accuracy: float):
     (folder / "config.json").write_text(config.to_json())
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
-
-
-def test_stages_are_rounds_at_their_end(tmp_path):
-    found = stages(make_run(tmp_path / "run", rounds=1, initial_epochs=3, accuracy=0.5))
-    assert found == {
-        "untrained": {"epochs": 0, "knn_features": 0.3},
-        "round 0": {"epochs": 3, "knn_bank": 0.5, "knn_features": 0.53},
-        "round 1": {"epochs": 5, "knn_bank": 0.5, "knn_features": 0.55, "consistency": 0.75},
-    }
 
 
 def test_seeds_are_averaged(tmp_path):
