@@ -17,8 +17,8 @@ SUITABLE := -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(VE
 help: ## Say what can be made (PYTHON=/path/to/python chooses the Python)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
-demo: $(INSTALLED) ## Train on images that come along; the result is in runs/digits
-	$(RUN) -m and_tf.train --run-dir runs/digits --overwrite
+demo: $(INSTALLED) ## Train on images that come along; the result is in runs/demo
+	$(RUN) -m and_tf.train --run-dir runs/demo --overwrite
 
 test: $(INSTALLED) ## Run the tests
 	$(RUN) -m pytest -m "not slow"

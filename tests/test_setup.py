@@ -18,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PACKAGES = ("and_tf", "serving")
+PACKAGES = ("and_tf", "benchmarks")
 
 
 def setup_cfg() -> configparser.ConfigParser:
