@@ -109,6 +109,8 @@ An image encoder trained without labels by neighbourhood discovery (AND, ICML 20
 | input | {height_width} RGB images as they are stored, 0-255; normalised inside |
 | output | {encoder.embedding_dim}-d unit embeddings, float32 |
 | trained on | {train.name}, {train.num_examples:,} images, {labels} |
+| objective | temperature {config.objective.temperature:g}, bank momentum \
+{config.objective.bank_momentum:g}, {config.curriculum.neighbours} neighbours of an anchor |
 | schedule | {curriculum.rounds} rounds after round 0, {curriculum.total_epochs} epochs, \
 batch {config.train.batch_size} |
 | seed | {config.seed} |

@@ -85,8 +85,13 @@ def explain(error: Exception) -> str | None:
             "No space left on the disk of the run directory; the last checkpoint stands. Make "
             "room, then go on with --resume"
         )
-    if type(error).__name__ == "DataLossError":  # TensorFlow's, which may not be imported yet
+    if type(error).__name__ == "DataLossError":  # TensorFlow's, which may not be imported here
         return f"The files of the data set are damaged: {str(error).splitlines()[0]}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return (
+            "Not enough memory; the last checkpoint stands. Try a smaller train.batch_size, "
+            "encoder.width or data.image_size, or data.in_memory=false"
+        )
     return None
 
 

@@ -13,6 +13,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import and_tf
@@ -254,6 +255,21 @@ def test_all_mistakes_in_a_config_are_listed_at_once(tmp_path, capsys):
 )  # fmt: skip
 def test_bad_input_gets_one_clear_message(arguments, message, capsys):
     assert message in fails(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (MemoryError(), "Not enough memory"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), "Not enough memory"),
+        (tf.errors.DataLossError(None, None, "truncated record"), "damaged: truncated record"),
+        (tf.errors.UnknownError(None, None, "x; No space left on device"), "No space left"),
+        (KeyError("a bug"), None),
+    ],
+)
+def test_errors_of_the_machine_are_explained_and_bugs_are_not(error, message):
+    found = train.explain(error)
+    assert found is None if message is None else message in found
 
 
 def test_images_of_different_sizes_are_refused(tmp_path, capsys):
