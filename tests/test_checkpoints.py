@@ -19,6 +19,7 @@ def model() -> and_tf.AND:
     encoder = and_tf.encoders.conv4(input_shape=(16, 16, 3), embedding_dim=4, width=0.25)
     model = and_tf.AND(encoder, N)
     model.compile(and_tf.SGD())
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

@@ -104,7 +104,13 @@ def test_the_same_run_twice_gives_the_same_numbers():
     models = [make_model(augment=and_tf.Augment(), seed=5) for _ in range(2)]
     for model in models:
         images = and_tf.data.from_arrays(IMAGES)
-        model.fit(images.training_batches(8, seed=5), steps_per_epoch=4, epochs=2, verbose=0)
+        model.fit(
+            images.training_batches(8, seed=5),
+            steps_per_epoch=4,
+            epochs=2,
+            shuffle=False,
+            verbose=0,
+        )
     assert_same_state(*models)
 
 
@@ -131,7 +137,7 @@ import numpy as np
 images = np.load(sys.argv[1])
 model = keras.models.load_model(sys.argv[2])
 model.fit(and_tf.data.from_arrays(images).training_batches(8, seed=5, first_epoch=2),
-          steps_per_epoch=4, initial_epoch=2, epochs=4, verbose=0)
+          steps_per_epoch=4, initial_epoch=2, epochs=4, shuffle=False, verbose=0)
 model.save(sys.argv[3])
 """
 
@@ -141,7 +147,7 @@ def test_saves_loads_in_a_fresh_process_and_goes_on(tmp_path):
         augment=and_tf.Augment(flip=True), temperature=0.3, bank_momentum=0.4, neighbours=2, seed=9
     )
     batches = and_tf.data.from_arrays(IMAGES).training_batches(8, seed=5)
-    model.fit(batches, steps_per_epoch=4, epochs=2, verbose=0)
+    model.fit(batches, steps_per_epoch=4, epochs=2, shuffle=False, verbose=0)
     model.set_neighbourhoods(1, np.array([0, 9]), np.array([[1, 2], [3, 4]]))
     model.save(tmp_path / "half.keras")
     np.save(tmp_path / "images.npy", IMAGES)
@@ -155,7 +161,7 @@ def test_saves_loads_in_a_fresh_process_and_goes_on(tmp_path):
     assert loaded.neighbourhoods.numpy()[9].tolist() == [3, 4]
 
     more = and_tf.data.from_arrays(IMAGES).training_batches(8, seed=5, first_epoch=2)
-    model.fit(more, steps_per_epoch=4, initial_epoch=2, epochs=4, verbose=0)
+    model.fit(more, steps_per_epoch=4, initial_epoch=2, epochs=4, shuffle=False, verbose=0)
     assert_same_state(model, keras.models.load_model(tmp_path / "whole.keras"))
 
 
@@ -211,7 +217,7 @@ def test_a_data_set_with_wrong_indices_stops_at_the_batch(indices, message):
     model = make_model()
     before = model.bank.numpy()
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        model.fit(batches, verbose=0)
+        model.fit(batches, shuffle=False, verbose=0)
     np.testing.assert_array_equal(model.bank, before)
 
 
