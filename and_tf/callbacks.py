@@ -184,7 +184,7 @@ class KNNEvaluation(keras.callbacks.Callback):
         self.untrained: float | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        if not np.any(self.model.times_seen):
+        if self.model.examples_seen == 0:
             self.untrained = self.evaluate()["knn_features"]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

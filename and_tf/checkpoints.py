@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import keras
-import numpy as np
 
 import and_tf.data.augment
 import and_tf.optimizer  # noqa: F401, a checkpoint holds these: importing registers them
@@ -28,8 +27,7 @@ class Position:
     @classmethod
     def of(cls, model: AND, batch_size: int) -> Position:
         """Where a model stands: every epoch shows it each example once."""
-        examples_seen = int(np.sum(model.times_seen.numpy(), dtype=np.int64))
-        epoch, examples = divmod(examples_seen, model.num_examples)
+        epoch, examples = divmod(model.examples_seen, model.num_examples)
         return cls(epoch, examples // batch_size)
 
 

@@ -99,6 +99,11 @@ class AND(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return [self.loss_tracker]
 
+    @property
+    def examples_seen(self) -> int:
+        """How many examples all training steps so far were made of."""
+        return int(self.times_seen.numpy().sum(dtype=np.int64))
+
     def fit(self, x=None, y=None, **kwargs) -> keras.callbacks.History:
         """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
 

@@ -67,7 +67,7 @@ class Progress(keras.callbacks.Callback):
             leave=False,
             disable=None,  # where there is no terminal
         )
-        self._examples_before = self._examples_seen()
+        self._examples_before = self.model.examples_seen
         self._epoch_started = self._last_step = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -78,7 +78,7 @@ class Progress(keras.callbacks.Callback):
         self._bar.close()
         logs = dict(logs or {})
         seconds = self._last_step - self._epoch_started
-        examples = self._examples_seen() - self._examples_before
+        examples = self.model.examples_seen - self._examples_before
         speed = examples / max(seconds, 1e-9)
         # Fewer examples than there are: the rest were seen before the run was stopped and resumed.
         row = {"event": "epoch", "epoch": epoch + 1, "examples": examples, **logs}
@@ -97,9 +97,6 @@ class Progress(keras.callbacks.Callback):
         elif self.evaluation is None:
             line += f"  spread {logs['embedding_spread']:.3f}"
         self._print(line)
-
-    def _examples_seen(self) -> int:
-        return int(self.model.times_seen.numpy().sum(dtype="int64"))
 
     @staticmethod
     def _print(line: str) -> None:
