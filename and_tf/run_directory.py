@@ -22,18 +22,6 @@ from pathlib import Path
 
 from and_tf.files import write_text
 
-_ENTRIES = (
-    "config.json",
-    "environment.json",
-    "metrics.jsonl",
-    "tensorboard",
-    "checkpoints",
-    "skipped.tsv",
-    "model.keras",
-    "model_card.md",
-    ".lock",
-)
-
 
 class RunDirectoryError(ValueError):
     """The run directory cannot be used as asked."""
@@ -56,6 +44,18 @@ class RunDirectory:
         self.skipped = path / "skipped.tsv"
         self.model = path / "model.keras"
         self.model_card = path / "model_card.md"
+        self._lock = path / ".lock"
+        # The config is last to go and last to come: it marks the directory as a run's.
+        self._contents = (
+            self.model_card,
+            self.model,
+            self.skipped,
+            self.checkpoints,
+            self.tensorboard,
+            self.metrics,
+            self.environment,
+            self.config,
+        )
 
     @property
     def holds_run(self) -> bool:
@@ -80,7 +80,7 @@ class RunDirectory:
         is_new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunDirectoryError(
                 f"The run directory cannot be written to: {error.strerror}. Received: {self.path}"
@@ -116,12 +116,13 @@ class RunDirectory:
     def _foreign_entries(self) -> list[str]:
         if not self.path.is_dir():
             return []
-        names = (entry.name for entry in self.path.iterdir())
-        return sorted(n for n in names if n not in _ENTRIES and not n.startswith(".partial-"))
+        known = {*self._contents, self._lock}
+        foreign = (entry for entry in self.path.iterdir() if entry not in known)
+        return sorted(e.name for e in foreign if not e.name.startswith(".partial-"))
 
     def _remove(self) -> None:
         """Remove a directory that came to nothing."""
-        (self.path / ".lock").unlink(missing_ok=True)
+        self._lock.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()
 
@@ -132,9 +133,7 @@ class RunDirectory:
             config: The resolved config, JSON.
             environment: What the run's numbers depend on beside its config.
         """
-        # The old config goes last and the new one comes last: it marks the directory as a run's.
-        for name in reversed(_ENTRIES[:-1]):
-            entry = self.path / name
+        for entry in self._contents:
             if entry.is_dir():
                 shutil.rmtree(entry)
             else:
