@@ -127,10 +127,11 @@ for kill in range(11):
     if child == 0:
         os._exit(train.main(sys.argv[1:]))
     if kill < 10:  # at a random moment of the first seconds, or soon after the next row or two
-        wanted, deadline = rows() + rng.choice([0, 1, 1, 2]), time.monotonic() + 60
+        ahead = rng.choice([0, 1, 1, 2])
+        wanted, deadline = rows() + ahead, time.monotonic() + 60
         while rows() < wanted and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.5) if wanted > rows() - 1 else rng.uniform(0, 4))
+        time.sleep(rng.uniform(0, 0.5 if ahead else 2))
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     print(kill, os.WIFSIGNALED(status), rows())
