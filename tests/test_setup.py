@@ -70,9 +70,23 @@ def test_every_import_is_declared():
     allowed = set(declared())
     names = imported()
     assert {"tensorflow", "keras", "numpy"} <= set(names)
+    names.pop("torch", None)  # the next test's
     for name, path in names.items():
         owners = {canonicalize_name(owner) for owner in distributions.get(name, [])}
         assert owners & allowed, f"{path} imports {name}, which setup.cfg does not declare"
+
+
+def test_torch_is_for_the_peers_of_the_benchmarks_alone():
+    importing = {
+        path.parent
+        for package in PACKAGES
+        for path in (REPOSITORY / package).rglob("*.py")
+        if re.search(r"^\s*(import|from) torch\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert importing == {REPOSITORY / "benchmarks" / "peers"}
+    extras = setup_cfg()["options.extras_require"]
+    assert set(requirements(extras["benchmarks"])) == {"torch"}
+    assert "torch" not in pinned()
 
 
 def test_the_lock_pins_every_declared_dependency_within_its_range():
