@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
-from keras import ops
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="and_tf")
@@ -62,14 +62,22 @@ class SGD(keras.optimizers.Optimizer):
             self.momentums = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(self, gradient, variable, learning_rate) -> None:
-        learning_rate = ops.cast(learning_rate, variable.dtype)
-        gradient = ops.cast(gradient, variable.dtype) + self.l2_weight_decay * variable
-        if self.momentum:
-            buffer = self.momentums[self._get_variable_index(variable)]
-            new_buffer = self.momentum * buffer + gradient
-            self.assign(buffer, new_buffer)
-            gradient = gradient + self.momentum * new_buffer if self.nesterov else new_buffer
-        self.assign_sub(variable, learning_rate * gradient)
+        if isinstance(variable, keras.Variable):
+            variable = variable.value
+        learning_rate = tf.cast(learning_rate, variable.dtype)
+        gradient = tf.cast(gradient, variable.dtype) + self.l2_weight_decay * variable
+        if not self.momentum:
+            variable.assign_sub(learning_rate * gradient)
+            return
+        # One pass over variable and buffer, where elementary operations make six.
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle,
+            accum=self.momentums[self._get_variable_index(variable)].value.handle,
+            lr=learning_rate,
+            grad=gradient,
+            momentum=tf.cast(self.momentum, variable.dtype),
+            use_nesterov=self.nesterov,
+        )
 
     def get_config(self) -> dict:
         config = super().get_config()

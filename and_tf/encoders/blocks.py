@@ -9,6 +9,9 @@ from typing import Literal
 import keras
 from keras import layers
 
+from and_tf.encoders.batch_norm import BatchNormalization
+from and_tf.encoders.convolution import Conv2D
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -116,7 +119,7 @@ def conv_bn(
     same = stride == 1 and 2 * padding == kernel - 1
     if padding and not same:
         x = layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
-    x = layers.Conv2D(
+    x = Conv2D(
         filters,
         kernel,
         strides=stride,
@@ -127,7 +130,7 @@ def conv_bn(
         ),
         name=f"{name}_conv",
     )(x)
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
 
 
 def conv_bn_relu(

@@ -254,7 +254,7 @@ def test_batch_norm_has_torchs_momentum_and_epsilon() -> None:
     assert {(norm.momentum, norm.epsilon) for norm in norms} == {(0.9, 1e-5)}
 
 
-def test_saved_encoders_load_where_only_keras_is_imported(tmp_path) -> None:
+def test_saved_encoders_load_in_another_process(tmp_path) -> None:
     pixels = images(3, 16, 16, 3)
     np.save(tmp_path / "pixels.npy", pixels)
     for name in NAMES:
@@ -263,7 +263,7 @@ def test_saved_encoders_load_where_only_keras_is_imported(tmp_path) -> None:
         np.save(tmp_path / f"{name}.npy", encoder(pixels))
     script = """
 import pathlib, sys
-import keras, numpy as np
+import and_tf, keras, numpy as np
 folder = pathlib.Path(sys.argv[1])
 pixels = np.load(folder / "pixels.npy")
 for path in sorted(folder.glob("*.keras")):

@@ -1,0 +1,94 @@
+"""The filter gradient that is a convolution, against TensorFlow's own."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from and_tf.encoders import convolution
+from and_tf.encoders.convolution import Conv2D, filter_gradient
+
+
+def maps(*shape: int, seed: int = 0, dtype: str = "float32") -> tf.Tensor:
+    return tf.cast(tf.random.stateless_normal(shape, (seed, 0)), dtype)
+
+
+@pytest.mark.parametrize(
+    ("side", "kernel", "stride", "border"),
+    [
+        (4, 3, 1, 1),
+        (8, 3, 1, 1),
+        (5, 3, 1, 0),
+        (9, 3, 2, 0),
+        (10, 3, 2, 0),
+        (8, 5, 3, 0),
+        (6, 1, 2, 0),
+    ],
+)
+def test_filter_gradient_is_tensorflows(side, kernel, stride, border):
+    x = maps(6, side, side, 3)
+    filters = maps(kernel, kernel, 3, 4, seed=1)
+    padding = [[0, 0], [border, border], [border, border], [0, 0]]
+    with tf.GradientTape() as tape:
+        tape.watch(filters)
+        y = tf.nn.conv2d(x, filters, stride, padding)
+    upstream = maps(*y.shape, seed=2)
+    expected = tape.gradient(y, filters, upstream)
+    gradient = filter_gradient(x, upstream, filters.shape, (stride, stride), (border, border))
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
+
+
+def outcome(layer: keras.layers.Layer, x: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
+    """The layer's output, and its gradients to the inputs and the kernel."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, training=True)
+    return [y, *tape.gradient(y, [x, layer.kernel.value], tf.cast(upstream, y.dtype))]
+
+
+@pytest.mark.parametrize(("strides", "padding"), [(1, "same"), (1, "valid"), (2, "valid")])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_layer_computes_what_keras_does(monkeypatch, strides, padding, jit_compile):
+    calls = []
+    monkeypatch.setattr(
+        convolution, "filter_gradient", lambda *a: calls.append(1) or filter_gradient(*a)
+    )
+    layer = Conv2D(5, 3, strides=strides, padding=padding, use_bias=False)
+    reference = keras.layers.Conv2D(5, 3, strides=strides, padding=padding, use_bias=False)
+    x = maps(6, 4, 4, 3)
+    for one in (layer, reference):
+        one.build(x.shape)
+    reference.set_weights(layer.get_weights())
+    upstream = maps(*reference(x, training=True).shape, seed=2)
+    ours = tf.function(lambda: outcome(layer, x, upstream), jit_compile=jit_compile)()
+    for one, expected in zip(ours, outcome(reference, x, upstream), strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-4, atol=1e-4)
+    assert calls
+
+
+@pytest.mark.parametrize(
+    ("side", "options", "training"),
+    [
+        (4, {}, False),
+        (16, {}, True),
+        (4, {"use_bias": True}, True),
+        (4, {"strides": 2, "padding": "same"}, True),
+        (4, {"kernel_size": 1}, True),
+        (4, {"dtype": "mixed_float16"}, True),
+    ],
+)
+def test_elsewhere_it_is_keras_own_layer(monkeypatch, side, options, training):
+    monkeypatch.setattr(convolution, "filter_gradient", None)  # a call would fail
+    options = {"kernel_size": 3, "padding": "same", "use_bias": False} | options
+    layer = Conv2D(5, **options)
+    with tf.GradientTape() as tape:
+        y = layer(maps(2, side, side, 3), training=training)
+    assert tape.gradient(y, layer.kernel.value) is not None
+
+
+def test_config_round_trips():
+    layer = Conv2D(5, 3, padding="same", use_bias=False)
+    copy = keras.layers.deserialize(keras.layers.serialize(layer))
+    assert type(copy) is Conv2D and copy.get_config() == layer.get_config()
