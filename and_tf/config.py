@@ -214,8 +214,10 @@ class TrainConfig(_Section):
     """How the training loop runs."""
 
     batch_size: PositiveInt = Field(128, description="Images per step, over all devices")
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Compute precision of the encoder; the rest stays float32"
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
+        "float32",
+        description="Compute precision of the encoder, the rest stays float32; auto takes "
+        "bfloat16 where the hardware multiplies it",
     )
     checkpoint_every_epochs: PositiveInt = Field(1, description="Epochs between checkpoints")
     keep_checkpoints: PositiveInt = Field(2, description="How many checkpoints are kept")

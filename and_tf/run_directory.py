@@ -1,7 +1,7 @@
 """The run directory: one documented shape, written once and never by accident.
 
 config.json      the resolved config
-environment.json versions, seed, command, the data set's fingerprint
+environment.json versions, seed, precision, command, the data set's fingerprint
 metrics.jsonl    one JSON object a line: the untrained encoder, every round, every epoch
 tensorboard/     the epochs' figures for TensorBoard
 checkpoints/     the latest checkpoints, each a whole model

@@ -188,12 +188,12 @@ def prepare_model(config: RunConfig, images: ImageSet, checkpoints: Path | None 
 
     from and_tf.assembly import build_model
     from and_tf.checkpoints import Checkpoints
+    from and_tf.precision import choose_precision, set_precision
 
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
-    precision = config.train.precision
-    keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
+    set_precision(choose_precision(config.train.precision))
     if checkpoints is not None:
         model = Checkpoints(checkpoints, config.train.batch_size).load_latest()
         if model is not None:
@@ -203,11 +203,13 @@ def prepare_model(config: RunConfig, images: ImageSet, checkpoints: Path | None 
 
 def describe_environment(config: RunConfig, images: ImageSet) -> dict:
     """What a run's numbers depend on beside its config."""
+    from and_tf.precision import choose_precision
     from and_tf.summary import versions
 
     return {
         "command": sys.argv,
         "seed": config.seed,
+        "precision": choose_precision(config.train.precision),
         "data": fingerprint(images),
         "versions": versions(),
     }
@@ -259,7 +261,8 @@ def fit(
     print(
         f"{config.name}: {images.num_examples:,} images {images.image_shape} of {images.name}, "
         f"{config.encoder.name} width {config.encoder.width:g} "
-        f"({model.encoder.count_params():,} weights), run directory {run.path}\n"
+        f"({model.encoder.count_params():,} weights) in {model.encoder.get_layer('conv1').compute_dtype}, "
+        f"run directory {run.path}\n"
         f"{evaluation_note(evaluation)}",
         flush=True,
     )

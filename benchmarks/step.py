@@ -1,15 +1,18 @@
 """One training step: `python -m benchmarks.step --precision float32`.
 
-ResNet18 on augmented 32-pixel images, as in the paper's experiments. The peer is PyTorch at its
-best, channels last, without augmentation; the floor is the arithmetic of the encoder's convolutions
-at the speed of a matrix product in the same precision. `share_outside_encoder` is what all else
-takes of our step (augmentation, bank, objective, metrics), found by running the encoder, its
-gradients and its optimiser alone.
+What `fit` does for a batch of ResNet18 on 32-pixel images, as in the paper's experiments. The peer
+is PyTorch at its best, channels last, without augmentation; the floor is the arithmetic of the
+encoder's convolutions at the speed of a matrix product in the same precision.
+`share_outside_encoder` is what all else takes of our step (augmentation, bank, objective, metrics),
+found by running the encoder, its gradients and its optimiser alone. Other encoders and sizes have
+no peer.
 """
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
+from contextlib import nullcontext
 
 from and_tf.backend import require_tensorflow
 
@@ -20,16 +23,18 @@ import numpy as np
 import tensorflow as tf
 
 import and_tf
+from and_tf.encoders import ENCODERS
+from and_tf.precision import set_precision
 from benchmarks.measuring import Comparison, paired, parser, peer, report
 
 GEMM = 2048  # rows and columns of the matrices whose product sets the floor
 
 
-def build(precision: str, n: int, batch: int, width: float) -> and_tf.AND:
-    """ResNet18 at 32 pixels with a bank of n rows, in the third round: half of them anchors."""
+def build(encoder_name: str, size: int, precision: str, n: int) -> and_tf.AND:
+    """A model with a bank of n rows, in the second round: half of the examples are anchors."""
     keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
-    encoder = and_tf.encoders.resnet18(width=width)
+    set_precision(precision)
+    encoder = ENCODERS[encoder_name](input_shape=(size, size, 3))
     model = and_tf.AND(encoder, n, augment=and_tf.Augment())
     model.compile(and_tf.SGD(), jit_compile=False)
     anchors = np.arange(0, n, 2)
@@ -51,15 +56,13 @@ def convolution_flops(encoder: keras.Model, batch: int) -> int:
     return total
 
 
-def steps(model: and_tf.AND, batch: int):
+def steps(model: and_tf.AND, batch: int) -> tuple[Callable, Callable]:
     """Two callables: the whole training step, and the encoder's part of it alone."""
-    images = tf.constant(np.random.default_rng(0).integers(0, 256, (batch, 32, 32, 3)), tf.uint8)
-    indices = tf.range(batch)
+    shape = (batch, *model.encoder.input_shape[1:])
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, shape), tf.uint8)
+    batches = iter(tf.data.Dataset.from_tensors((images, tf.range(batch))).repeat())
+    model.make_train_function()
     target = tf.math.l2_normalize(tf.random.stateless_normal((batch, 128), (0, 0)), axis=-1)
-
-    @tf.function
-    def whole():
-        return model.train_step((images, indices))
 
     @tf.function
     def encoder_alone():
@@ -70,21 +73,22 @@ def steps(model: and_tf.AND, batch: int):
         model.optimizer.apply(gradients, model.trainable_variables)
         return loss
 
-    return lambda: whole()["loss"].numpy(), lambda: encoder_alone().numpy()
+    return lambda: float(model.train_function(batches)["loss"]), lambda: encoder_alone().numpy()
 
 
 def main() -> None:
     options = parser("step", __doc__, repeats=7)
     options.add_argument("--n", type=int, default=50_000, help="examples in the bank")
     options.add_argument("--batch", type=int, default=128)
-    options.add_argument("--width", type=float, default=1.0, help="of ours; the peer's is 1")
+    options.add_argument("--encoder", choices=sorted(ENCODERS), default="resnet18")
+    options.add_argument("--size", type=int, default=32, help="pixels a side")
     options.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     options.add_argument(
         "--peer-layout", choices=("authors", "channels_last"), default="channels_last"
     )
     args = options.parse_args()
 
-    model = build(args.precision, args.n, args.batch, args.width)
+    model = build(args.encoder, args.size, args.precision, args.n)
     whole, encoder_alone = steps(model, args.batch)
     dtype = tf.dtypes.as_dtype(args.precision)
     matrix = tf.cast(tf.random.stateless_normal((GEMM, GEMM), (0, 0)), dtype)
@@ -92,11 +96,12 @@ def main() -> None:
 
     arguments = ("--precision", args.precision, "--layout", args.peer_layout)
     sizes = ("--n", args.n, "--batch", args.batch)
-    with peer("step", *arguments, *sizes) as torch_step:
+    has_peer = (args.encoder, args.size) == ("resnet18", 32)
+    with peer("step", *arguments, *sizes) if has_peer else nullcontext() as torch_step:
         seconds = paired(
             {
                 "ours": whole,
-                "peer": torch_step if args.width == 1 else None,
+                "peer": torch_step,
                 "encoder alone": encoder_alone,
                 "matrix product": lambda: product().numpy(),
             },
@@ -112,7 +117,8 @@ def main() -> None:
     )
     report(
         Comparison.of(
-            f"step of ResNet18, batch {args.batch}, N {args.n}, {args.precision}",
+            f"training step of {args.encoder}, {args.size} px, batch {args.batch}, N {args.n:,}, "
+            f"{args.precision}",
             seconds,
             images_per_second=args.batch / statistics.median(seconds["ours"]),
             gflop=flops / 1e9,
