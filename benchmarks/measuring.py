@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 Contender = Callable[[], object]
-"""Does its work once. What it returns is the seconds it took if it is a float (a process that
-timed itself); otherwise the call is timed from outside."""
+"""Does its work once. If it returns `Seconds`, it timed itself; else the call is timed."""
+
+
+class Seconds(float):
+    """The time that a contender took, as measured by itself."""
 
 
 class Peer:
@@ -40,10 +43,10 @@ class Peer:
         )
         self._read()
 
-    def __call__(self) -> float:
+    def __call__(self) -> Seconds:
         self._process.stdin.write("run\n")
         self._process.stdin.flush()
-        return float(self._read())
+        return Seconds(self._read())
 
     def _read(self) -> str:
         line = self._process.stdout.readline()
@@ -88,7 +91,7 @@ def paired(
         for name, counted in seconds.items():
             start = time.perf_counter()
             own = contenders[name]()
-            elapsed = own if isinstance(own, float) else time.perf_counter() - start
+            elapsed = own if isinstance(own, Seconds) else time.perf_counter() - start
             if repeat >= 0:
                 counted.append(elapsed)
     return seconds
