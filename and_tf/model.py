@@ -134,8 +134,8 @@ class AND(keras.Model):
             epochs = tf.gather(self.times_seen, indices)
             images = self.augment(images, indices, epochs, self.seed)
 
-        # Read once: after a scatter every dense read copies the whole bank.
-        bank = tf.convert_to_tensor(self.bank)
+        # As a variable: a tensor made of it would be a copy of the whole bank.
+        bank = self.bank.value
         with tf.GradientTape() as tape:
             embeddings = tf.cast(self(images, training=True), tf.float32)
             loss = tf.reduce_mean(
@@ -146,7 +146,7 @@ class AND(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
 
         rows = updated_rows(tf.gather(bank, indices), embeddings, self.bank_momentum)
-        self.bank.value.scatter_update(tf.IndexedSlices(rows, indices))
+        bank.scatter_update(tf.IndexedSlices(rows, indices))
         self.times_seen.value.scatter_add(
             tf.IndexedSlices(tf.ones_like(indices, tf.int32), indices)
         )
@@ -159,7 +159,7 @@ class AND(keras.Model):
         indices = tf.reshape(indices, [-1])
         embeddings = self(images, training=False)
         losses = neighbourhood_losses(
-            embeddings, self.bank, self.positives(indices), self.temperature
+            embeddings, self.bank.value, self.positives(indices), self.temperature
         )
         self.loss_tracker.update_state(losses)
         return {"loss": self.loss_tracker.result()}
