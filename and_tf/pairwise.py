@@ -35,7 +35,7 @@ def search_pairs(
     """
     pairs = _Pairs(bank, temperature, block_size)
     partition, weighted = np.zeros((2, len(bank)))
-    pool = ThreadPoolExecutor(_num_cores())
+    pool = ThreadPoolExecutor(num_cores())
     try:
         with threadpool_limits(1):  # of the matrix library's own threads in each of ours
             # The sums come in the order of the groups, so that threads do not change a bit of them.
@@ -62,7 +62,7 @@ class _Pairs:
         num_blocks = -(-num_examples // block_size)
         self._bank = bank
         self._scaled = bank / np.float32(temperature)
-        self._shift = _shift(bank, temperature)
+        self._shift = logit_shift(bank, temperature)
         self._block_size = block_size
         self.blocks_per_group = -(-num_blocks // _MOST_GROUPS)
         self.num_groups = -(-num_blocks // self.blocks_per_group)
@@ -127,10 +127,13 @@ def _raise_to(values: np.ndarray, others: np.ndarray) -> None:
     np.maximum(values, others, out=values)
 
 
-def _shift(bank: np.ndarray, temperature: float) -> np.float32:
+def logit_shift(bank: np.ndarray, temperature: float) -> np.float32:
     """What to take from every logit so that float32 holds its exponential, 0 where nothing need be.
 
     A row's greatest logit is no less than that with itself and no more than the longest row's.
+
+    Raises:
+        ValueError: Rows that are not of about unit length.
     """
     own = np.einsum("nd,nd->n", bank, bank) / temperature
     if not own.max() - own.min() <= _LARGEST_LOGIT:
@@ -180,7 +183,7 @@ def _greatest(maxima: np.ndarray, count: int) -> np.ndarray:
     return tf.math.top_k(tf.transpose(maxima), count).indices.numpy().T
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
     """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
