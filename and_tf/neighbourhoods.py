@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from and_tf.exact_search import Progress, search_exactly
+from and_tf.scann_search import FEWEST_ROWS, Probe, load_scann, search_with_scann
+
+SEARCHERS = ("exact", "scann", "auto")
+EXACT_UP_TO = 80_000
+"""Rows up to which an exact search on a CPU is the faster, see docs/performance.md."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +24,12 @@ class Neighbourhoods:
     Attributes:
         neighbours: int32 [N, k]. Nearest other rows by cosine similarity, nearest first (Eq. 1).
         entropy: float32 [N]. Entropy in nats of each row's softmax over all rows (Eq. 5).
+        probe: How good they are where ScaNN found them, None where the search was exact.
     """
 
     neighbours: np.ndarray
     entropy: np.ndarray
+    probe: Probe | None = None
 
     def mutual_share(self) -> float:
         """Share of rows that are the nearest neighbour of their own nearest neighbour."""
@@ -32,6 +41,9 @@ def discover(
     bank: np.ndarray | tf.Tensor,
     neighbours: int,
     temperature: float,
+    searcher: str = "auto",
+    seed: int | Sequence[int] = 0,
+    anchor_share: float = 0.25,
     progress: Progress = lambda share: None,
 ) -> Neighbourhoods:
     """Find every row's neighbours and entropy.
@@ -40,13 +52,18 @@ def discover(
         bank: float [N, d], rows of about unit length.
         neighbours: k, the number of neighbours without the row itself.
         temperature: tau of the entropy.
+        searcher: "exact" compares all rows with all. "scann" is approximate, in time that grows
+            little faster than N; below 4,096 rows, or where ScaNN is missing, it is exact, too.
+            "auto" is exact on a GPU and up to 80,000 rows, where that is the faster.
+        seed: Of what "scann" draws.
+        anchor_share: The share of rows that will be anchors, for the `Probe` of "scann".
         progress: Told the share of the work that is done, from 0 to 1.
 
     Returns:
         The `Neighbourhoods`. The entropy counts the row itself, the neighbours do not.
 
     Raises:
-        ValueError: k is not between 1 and N - 1, or rows far from unit length.
+        ValueError: k is not between 1 and N - 1, rows far from unit length, or another searcher.
 
     Source: Eq. 1 and Eq. 5 of the AND paper.
     """
@@ -56,4 +73,26 @@ def discover(
             "The number of neighbours must be at least 1 and less than the number of examples. "
             f"Received: neighbours={neighbours}, examples={len(bank)}"
         )
-    return Neighbourhoods(*search_exactly(bank, neighbours, temperature, progress))
+    if choose_searcher(searcher, len(bank)) == "exact":
+        return Neighbourhoods(*search_exactly(bank, neighbours, temperature, progress))
+    found = Neighbourhoods(
+        *search_with_scann(bank, neighbours, temperature, seed, anchor_share, progress)
+    )
+    if shortfall := found.probe.shortfall():
+        warnings.warn(shortfall, stacklevel=2)
+    return found
+
+
+def choose_searcher(searcher: str, num_examples: int) -> str:
+    """The searcher, "exact" or "scann", that `discover` uses for so many rows here.
+
+    Raises:
+        ValueError: No such searcher.
+    """
+    if searcher not in SEARCHERS:
+        raise ValueError(f"The searcher must be one of {SEARCHERS}. Received: {searcher!r}")
+    if searcher == "auto":
+        exact = num_examples <= EXACT_UP_TO or bool(tf.config.list_physical_devices("GPU"))
+    else:
+        exact = searcher == "exact" or num_examples < FEWEST_ROWS
+    return "exact" if exact or load_scann() is None else "scann"

@@ -1,8 +1,8 @@
 """Search with ScaNN, for banks too large to compare all rows with all; checked on a probe of rows.
 
 Its settings come from N. A probe, rows that are searched exactly as well, says whether they reach
-the recall and the entropies that they should; if not they are raised until they do, or until there
-is nothing left to raise.
+the recall and the entropies that they should; if not they are raised until they do, or as far as
+makes sense.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import math
 import warnings
+from collections.abc import Sequence
 from types import ModuleType
 
 import numpy as np
@@ -27,7 +28,7 @@ OVERLAP = 0.95
 _PROBE_ROWS = 1000
 _BATCH = 16384  # rows searched between two words on the progress
 _NEAREST = 30  # rows beside itself whose terms of the entropy are exact
-_FIRST_LEAVES = 16
+_FIRST_LEAVES = 32
 _FIRST_SAMPLE, _LARGEST_SAMPLE = 16384, 65536
 
 
@@ -97,7 +98,7 @@ def search_with_scann(
     bank: np.ndarray,
     neighbours: int,
     temperature: float,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     anchor_share: float = 0.25,
     progress: Progress = lambda share: None,
 ) -> tuple[np.ndarray, np.ndarray, Probe]:
@@ -121,7 +122,7 @@ def search_with_scann(
     ICML 2020, for ScaNN; Eq. 1 and Eq. 5 of the AND paper.
     """
     num_examples = len(bank)
-    random = np.random.default_rng([seed, num_examples])
+    random = np.random.default_rng(seed)
     probe_rows = np.sort(random.choice(num_examples, min(_PROBE_ROWS, num_examples), replace=False))
     largest_sample = random.permutation(num_examples)[:_LARGEST_SAMPLE]
     exact_ids, exact_entropy = search_rows(tf.constant(bank), probe_rows, neighbours, temperature)
@@ -175,7 +176,7 @@ class _Searcher:
     """ScaNN over a bank: a tree of leaves, quantised scores inside them, exact ones at the end.
 
     Attributes:
-        leaves: About sqrt(N), so that finding leaves costs as much as searching one.
+        leaves: 2 sqrt(N): choosing among them takes about as long as searching those chosen.
         leaves_searched: For each row.
         reordered: Candidates whose similarity is computed exactly.
     """
@@ -184,33 +185,33 @@ class _Searcher:
         num_examples, dim = bank.shape
         self._bank = bank
         self._found = min(max(neighbours, _NEAREST) + 1, num_examples)
-        self.leaves = max(1, round(math.sqrt(num_examples)))
+        self.leaves = max(1, round(2 * math.sqrt(num_examples)))
         self.leaves_searched = min(_FIRST_LEAVES, self.leaves)
         self.reordered = min(2 * self._found, num_examples)
-        training_rows = min(num_examples, max(50_000, 64 * self.leaves))
         builder = load_scann().builder(bank, self._found, "dot_product")
         self._scann = (
             builder.tree(
                 self.leaves,
                 self.leaves_searched,
-                training_sample_size=training_rows,
-                training_iterations=6,
+                training_sample_size=min(num_examples, 50 * self.leaves),
+                training_iterations=4,
             )
             .score_ah(
                 4 if dim >= 64 else 2,
                 anisotropic_quantization_threshold=0.2,
-                training_sample_size=training_rows,
-                training_iterations=6,
+                training_sample_size=min(num_examples, 10_000),
+                training_iterations=4,
             )
             .reorder(self.reordered)
             .build()
         )
 
     def raise_settings(self) -> bool:
-        """Search twice as thoroughly from now on; False where the whole bank is searched already."""
-        if self.leaves_searched == self.leaves and self.reordered >= len(self._bank) // 16:
+        """Search twice as thoroughly from now on; False where that would be no faster than exactly."""
+        most_leaves = min(self.leaves, max(256, self.leaves // 4))
+        if self.leaves_searched >= most_leaves:
             return False
-        self.leaves_searched = min(2 * self.leaves_searched, self.leaves)
+        self.leaves_searched = min(2 * self.leaves_searched, most_leaves)
         self.reordered = min(2 * self.reordered, len(self._bank))
         return True
 
