@@ -51,6 +51,7 @@ def build_discovery(config: RunConfig, images: ImageSet) -> NeighbourhoodDiscove
         learning_rate_drops=config.optimizer.drops,
         learning_rate_drop_factor=config.optimizer.drop_factor,
         labels=images.labels,
+        searcher=config.curriculum.searcher,
     )
 
 

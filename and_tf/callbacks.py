@@ -14,7 +14,9 @@ from and_tf.data.image_set import ImageSet
 from and_tf.errors import NonFiniteError
 from and_tf.evaluation.knn import knn_accuracy
 from and_tf.evaluation.neighbourhood_quality import consistency, embedding_spread
-from and_tf.neighbourhoods import discover
+from and_tf.neighbourhoods import SEARCHERS, discover
+from and_tf.scann_search import Probe
+from and_tf.search_progress import SearchProgress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Discovery:
         anchor_entropy: Mean entropy in nats of the anchors.
         mutual_neighbours: Share of examples that are their nearest neighbour's nearest neighbour.
         consistency: Share of anchor-neighbour pairs of one class, None without labels.
+        probe: How good an approximate search was, None for an exact one.
         seconds: How long it took.
     """
 
@@ -37,6 +40,7 @@ class Discovery:
     anchor_entropy: float
     mutual_neighbours: float
     consistency: float | None
+    probe: Probe | None
     seconds: float
 
 
@@ -56,12 +60,14 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
         learning_rate_drops: Fractions of a round after which the rate drops.
         learning_rate_drop_factor: What each drop multiplies the rate by.
         labels: int [N], -1 for none; for the neighbourhoods' consistency, never for training.
+        searcher: "exact", "scann" or "auto", see `and_tf.neighbourhoods.discover`.
 
     Attributes:
         latest: The `Discovery` of the current round, None in round 0.
 
     Raises:
-        ValueError: Labels that do not match the model's examples, or an optimiser with a schedule.
+        ValueError: Another searcher, labels that do not match the model's examples, or an optimiser
+            with a schedule.
 
     Source: Eq. 1, 5, 6 and section 3.3 of the AND paper.
     """
@@ -75,13 +81,17 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
         learning_rate_drops: Sequence[float] = (0.6, 0.8),
         learning_rate_drop_factor: float = 0.1,
         labels: np.ndarray | None = None,
+        searcher: str = "auto",
     ) -> None:
         super().__init__()
+        if searcher not in SEARCHERS:
+            raise ValueError(f"The searcher must be one of {SEARCHERS}. Received: {searcher!r}")
         self.curriculum = Curriculum(rounds, epochs_per_round, initial_epochs)
         self.learning_rate = learning_rate
         self.learning_rate_drops = tuple(learning_rate_drops)
         self.learning_rate_drop_factor = learning_rate_drop_factor
         self.labels = labels
+        self.searcher = searcher
         self.latest: Discovery | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -120,7 +130,16 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
             self.model.set_neighbourhoods(0, no_anchors, no_anchors.reshape(0, 1))
             return None
         start = time.monotonic()
-        found = discover(self.model.bank, self.model.neighbours, self.model.temperature)
+        with SearchProgress(f"discovery of round {round_index}") as progress:
+            found = discover(
+                self.model.bank,
+                self.model.neighbours,
+                self.model.temperature,
+                self.searcher,
+                seed=(self.model.seed, round_index),
+                anchor_share=round_index / self.curriculum.rounds,
+                progress=progress,
+            )
         anchors = select_anchors(found.entropy, round_index, self.curriculum.rounds)
         self.model.set_neighbourhoods(round_index, anchors, found.neighbours[anchors])
         return Discovery(
@@ -132,6 +151,7 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
             consistency=None
             if self.labels is None
             else consistency(anchors, found.neighbours[anchors], self.labels),
+            probe=found.probe,
             seconds=time.monotonic() - start,
         )
 

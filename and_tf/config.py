@@ -179,7 +179,11 @@ class CurriculumConfig(_Section):
     neighbours: PositiveInt = Field(1, description="Neighbours k of an anchor, itself left out")
     initial_epochs: PositiveInt = Field(200, description="Epochs of round 0 (instances)")
     epochs_per_round: PositiveInt = Field(200, description="Epochs of each later round")
-    searcher: Literal["exact"] = Field("exact", description="How neighbours are found")
+    searcher: Literal["exact", "scann", "auto"] = Field(
+        "auto",
+        description="How neighbours are found: by comparing all images with all, approximately by "
+        "ScaNN, or as is the faster for so many",
+    )
 
 
 class OptimizerConfig(_Section):

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-_BLOCK_ELEMENTS = 1 << 26  # similarities held at once: 256 MB of float32
+from and_tf.exact_search import Progress, search_exactly
+from and_tf.scann_search import FEWEST_ROWS, Probe, load_scann, search_with_scann
+
+SEARCHERS = ("exact", "scann", "auto")
+EXACT_UP_TO = 80_000
+"""Rows up to which an exact search on a CPU is the faster, see docs/performance.md."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Neighbourhoods:
-    """What one discovery pass finds.
+    """What one discovery finds.
 
     Attributes:
         neighbours: int32 [N, k]. Nearest other rows by cosine similarity, nearest first (Eq. 1).
         entropy: float32 [N]. Entropy in nats of each row's softmax over all rows (Eq. 5).
+        probe: How good they are where ScaNN found them, None where the search was exact.
     """
 
     neighbours: np.ndarray
     entropy: np.ndarray
+    probe: Probe | None = None
 
     def mutual_share(self) -> float:
         """Share of rows that are the nearest neighbour of their own nearest neighbour."""
@@ -29,75 +38,61 @@ class Neighbourhoods:
 
 
 def discover(
-    bank: np.ndarray | tf.Tensor, neighbours: int, temperature: float, block_size: int | None = None
+    bank: np.ndarray | tf.Tensor,
+    neighbours: int,
+    temperature: float,
+    searcher: str = "auto",
+    seed: int | Sequence[int] = 0,
+    anchor_share: float = 0.25,
+    progress: Progress = lambda share: None,
 ) -> Neighbourhoods:
-    """Find every row's neighbours and entropy by exact search, in one blocked pass.
+    """Find every row's neighbours and entropy.
 
     Args:
-        bank: float [N, d], unit rows.
+        bank: float [N, d], rows of about unit length.
         neighbours: k, the number of neighbours without the row itself.
         temperature: tau of the entropy.
-        block_size: Rows compared with the whole bank at once. Default: as many as keep the block
-            of similarities at 256 MB.
+        searcher: "exact" compares all rows with all. "scann" is approximate, in time that grows
+            little faster than N; below 4,096 rows, or where ScaNN is missing, it is exact, too.
+            "auto" is exact on a GPU and up to 80,000 rows, where that is the faster.
+        seed: Of what "scann" draws.
+        anchor_share: The share of rows that will be anchors, for the `Probe` of "scann".
+        progress: Told the share of the work that is done, from 0 to 1.
 
     Returns:
         The `Neighbourhoods`. The entropy counts the row itself, the neighbours do not.
 
     Raises:
-        ValueError: k is not between 1 and N - 1.
+        ValueError: k is not between 1 and N - 1, rows far from unit length, or another searcher.
 
     Source: Eq. 1 and Eq. 5 of the AND paper.
     """
-    bank = tf.convert_to_tensor(bank, tf.float32)
-    num_examples = int(bank.shape[0])
-    if not 1 <= neighbours < num_examples:
+    bank = np.ascontiguousarray(bank, np.float32)
+    if not 1 <= neighbours < len(bank):
         raise ValueError(
             "The number of neighbours must be at least 1 and less than the number of examples. "
-            f"Received: neighbours={neighbours}, examples={num_examples}"
+            f"Received: neighbours={neighbours}, examples={len(bank)}"
         )
-    block_size = block_size or max(1, min(1024, _BLOCK_ELEMENTS // num_examples))
-    found = [
-        _discover_block(
-            bank,
-            tf.range(start, min(start + block_size, num_examples)),
-            tf.constant(temperature, tf.float32),
-            neighbours,
-        )
-        for start in range(0, num_examples, block_size)
-    ]
-    return Neighbourhoods(
-        neighbours=np.concatenate([ids.numpy() for ids, _ in found]),
-        entropy=np.concatenate([entropy.numpy() for _, entropy in found]),
+    if choose_searcher(searcher, len(bank)) == "exact":
+        return Neighbourhoods(*search_exactly(bank, neighbours, temperature, progress))
+    found = Neighbourhoods(
+        *search_with_scann(bank, neighbours, temperature, seed, anchor_share, progress)
     )
+    if shortfall := found.probe.shortfall():
+        warnings.warn(shortfall, stacklevel=2)
+    return found
 
 
-@tf.function(reduce_retracing=True)
-def _discover_block(
-    bank: tf.Tensor, rows: tf.Tensor, temperature: tf.Tensor, neighbours: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    similarities = tf.matmul(tf.gather(bank, rows), bank, transpose_b=True)
-    entropy = softmax_entropy(similarities / temperature)
+def choose_searcher(searcher: str, num_examples: int) -> str:
+    """The searcher, "exact" or "scann", that `discover` uses for so many rows here.
 
-    # The row itself is dropped by id, not by rank: an exact copy may come before it.
-    _, candidates = tf.math.top_k(similarities, neighbours + 1)
-    is_self = tf.cast(candidates == rows[:, tf.newaxis], tf.int32)
-    order = tf.argsort(is_self, axis=-1, stable=True)[:, :neighbours]
-    return tf.gather(candidates, order, batch_dims=1), entropy
-
-
-def softmax_entropy(logits: tf.Tensor) -> tf.Tensor:
-    """Entropy in nats of the softmax of each row.
-
-    Args:
-        logits: float32 [B, N].
-
-    Returns:
-        float32 [B].
-
-    Source: Eq. 5 of the AND paper.
+    Raises:
+        ValueError: No such searcher.
     """
-    shifted = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
-    exponentials = tf.exp(shifted)
-    total = tf.reduce_sum(exponentials, axis=-1)
-    mean = tf.reduce_sum(exponentials * shifted, axis=-1) / total
-    return tf.math.log(total) - mean
+    if searcher not in SEARCHERS:
+        raise ValueError(f"The searcher must be one of {SEARCHERS}. Received: {searcher!r}")
+    if searcher == "auto":
+        exact = num_examples <= EXACT_UP_TO or bool(tf.config.list_physical_devices("GPU"))
+    else:
+        exact = searcher == "exact" or num_examples < FEWEST_ROWS
+    return "exact" if exact or load_scann() is None else "scann"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import keras
@@ -49,7 +50,8 @@ class Progress(keras.callbacks.Callback):
         discovery = self.discovery.latest
         if discovery is not None and discovery is not self._reported:
             self._reported = discovery
-            found = {name: value for name, value in vars(discovery).items() if value is not None}
+            found = dataclasses.asdict(discovery)
+            found = {name: value for name, value in found.items() if value is not None}
             self.run.append_metrics({"event": "round", "epoch": epoch, **found})
             line = (
                 f"round {discovery.round}/{self.curriculum.rounds}  "
@@ -59,6 +61,11 @@ class Progress(keras.callbacks.Callback):
             )
             if discovery.consistency is not None:
                 line += f"  consistent {discovery.consistency:.1%}"
+            if discovery.probe is not None:
+                line += (
+                    f"  ScaNN recall {discovery.probe.recall:.1%}, "
+                    f"same anchors {discovery.probe.overlap:.1%}"
+                )
             self._print(line)
         self._bar = tqdm(
             total=self.params.get("steps"),

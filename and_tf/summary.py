@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import platform
 
 import and_tf
@@ -14,7 +15,10 @@ from and_tf.data.image_set import ImageSet
 
 def versions() -> dict[str, str]:
     """Versions of what decides a run's numbers."""
-    packages = ("keras", "numpy", "tensorflow", "tensorflow-datasets", "pillow", "scikit-learn")
+    packages = [
+        *("keras", "numpy", "tensorflow", "tensorflow-datasets", "pillow", "scikit-learn"),
+        *(["scann"] if importlib.util.find_spec("scann") else []),
+    ]
     found = {
         "and_tf": and_tf.__version__,
         "python": platform.python_version(),

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 import and_tf
+from and_tf import neighbourhoods
 from and_tf.callbacks import CollapseWarning, StopOnNonFinite
 from and_tf.curriculum import Curriculum, select_anchors
 from and_tf.errors import NonFiniteError
 from and_tf.evaluation.knn import knn_accuracy
 from and_tf.neighbourhoods import discover
+from and_tf.scann_search import load_scann
 
 N = 24
 RNG = np.random.default_rng(0)
@@ -92,6 +94,25 @@ def test_initial_epoch_goes_on_in_the_middle_of_a_round(tmp_path):
     fit(half, 5, 9)
     for a, b in zip(whole.variables, half.variables, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_rounds_can_be_discovered_by_scann(monkeypatch):
+    if load_scann() is None:
+        pytest.skip("ScaNN has no wheel for this platform")
+    monkeypatch.setattr(neighbourhoods, "FEWEST_ROWS", 0)
+    images = np.tile(IMAGES, (10, 1, 1, 1))
+    model = make_model()
+    model = and_tf.AND(model.encoder, len(images), neighbours=2, seed=7)
+    model.compile(and_tf.SGD(0.01))
+    discovery = and_tf.NeighbourhoodDiscovery(4, 1, 1, searcher="scann")
+    model.fit(images, np.arange(len(images)), epochs=2, callbacks=[discovery], verbose=0)
+    latest = discovery.latest
+    assert latest.anchors == 60 and (model.neighbourhoods.numpy()[:, 0] >= 0).sum() == 60
+    assert latest.probe.rows == len(images) and latest.probe.recall > 0.9
+    model = make_model()
+    discovery = and_tf.NeighbourhoodDiscovery(1, 1, 1)
+    model.fit(IMAGES, np.arange(N), epochs=2, callbacks=[discovery], verbose=0)
+    assert discovery.latest.probe is None  # so few are searched exactly
 
 
 def test_the_rate_can_be_given():

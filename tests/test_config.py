@@ -200,7 +200,7 @@ def test_an_unknown_key_like_no_other_lists_those_there_are():
         ("objective.temperature=1e999", "objective.temperature"),
         ("objective.bank_momentum=1", "objective.bank_momentum"),
         ("curriculum.rounds=-1", "curriculum.rounds"),
-        ("curriculum.searcher=scann", "curriculum.searcher"),
+        ("curriculum.searcher=faiss", "curriculum.searcher"),
         ("optimizer.momentum=0", "optimizer.nesterov"),
         ("optimizer.drops=[0.8, 0.6]", "optimizer.drops"),
         ("optimizer.drops=[0.6, 0.6]", "optimizer.drops"),

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from and_tf.exact_search import search_exactly
 from and_tf.neighbourhoods import Neighbourhoods, discover
 
 
@@ -11,42 +13,13 @@ def unit_rows(seed: int, shape: tuple[int, int]) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def naive(bank: np.ndarray, neighbours: int, temperature: float):
-    """Eq. 1 and Eq. 5, one row at a time, in float64."""
-    ids, entropies = [], []
-    for i, row in enumerate(bank.astype(np.float64)):
-        similarities = bank @ row
-        p = np.exp((similarities - similarities.max()) / temperature)
-        p /= p.sum()
-        entropies.append(-np.sum(p * np.log(np.maximum(p, 1e-300))))
-        order = np.argsort(-similarities, kind="stable")
-        ids.append([j for j in order if j != i][:neighbours])
-    return np.array(ids), np.array(entropies)
-
-
-@pytest.mark.parametrize("neighbours", [1, 5, 59])
-@pytest.mark.parametrize("temperature", [0.03, 0.1])
-@pytest.mark.parametrize("block_size", [None, 1, 17])
-def test_agrees_with_the_formulas(neighbours, temperature, block_size):
-    bank = unit_rows(0, (60, 12))
-    found = discover(bank, neighbours, temperature, block_size)
-    ids, entropies = naive(bank, neighbours, temperature)
-    np.testing.assert_array_equal(found.neighbours, ids)
-    np.testing.assert_allclose(found.entropy, entropies, rtol=1e-4, atol=1e-4)
-
-
-def test_never_a_neighbour_of_itself_even_among_copies():
-    bank = np.repeat(unit_rows(0, (4, 8)), 5, axis=0)
-    found = discover(bank, 3, 0.1)
-    own = np.arange(20)[:, None]
-    assert not (found.neighbours == own).any()
-    np.testing.assert_array_equal(found.neighbours // 5, np.repeat(own // 5, 3, axis=1))
-    assert all(len(set(ids)) == 3 for ids in found.neighbours)
-
-
-def test_entropy_of_equal_rows_is_log_n():
-    found = discover(np.tile(unit_rows(0, (1, 8)), (40, 1)), 1, 0.1)
-    np.testing.assert_allclose(found.entropy, np.log(40), rtol=1e-5)
+def test_takes_a_variable_as_well_as_an_array():
+    bank = unit_rows(0, (30, 8))
+    expected = search_exactly(bank, 2, 0.1)
+    for given in (bank.astype(np.float64), tf.Variable(bank)):
+        found = discover(given, 2, 0.1)
+        np.testing.assert_array_equal(found.neighbours, expected[0])
+        np.testing.assert_allclose(found.entropy, expected[1])
 
 
 @pytest.mark.parametrize("neighbours", [0, 10])
