@@ -83,10 +83,7 @@ class Augment:
             )
         draws = threefry.uniform(seed, epochs, indices, DRAWS)
         planes = self._cut_planes(images, draws)
-        # XLA makes a few passes over the pixels out of about fifty. An accelerator's memory is fast
-        # enough for fifty.
-        on_cpu = not tf.config.list_physical_devices("GPU")
-        planes = (self._compiled_recolour if on_cpu else self._recolour)(planes, draws)
+        planes = (self._compiled_recolour if _on_cpu() else self._recolour)(planes, draws)
         return tf.transpose(planes, [0, 2, 3, 1])
 
     def get_config(self) -> dict:
@@ -118,8 +115,9 @@ class Augment:
         top, left, crop_height, crop_width = crop.crop_boxes(
             draws[:, CROP_DRAWS], height, width, self.crop_scale, self.crop_ratio
         )
-        rows = crop.resize_weights(top, crop_height, height)
-        columns = crop.resize_weights(left, crop_width, width)
+        resize_weights = _compiled_resize_weights if _on_cpu() else crop.resize_weights
+        rows = resize_weights(top, crop_height, height)
+        columns = resize_weights(left, crop_width, width)
         if self.flip:
             columns = tf.where(mirrored, tf.reverse(columns, [1]), columns)
         pixels = tf.matmul(rows, tf.reshape(pixels, [batch, height, width * 3]))
@@ -194,6 +192,15 @@ class Augment:
         chosen = draws[:, GREYSCALE_DRAW, None] < self.greyscale
         greys = colour.grey(planes)
         return tuple(tf.where(chosen, greys, plane) for plane in planes)
+
+
+# XLA makes a few passes over the pixels out of about fifty, one for each elementary operation. An
+# accelerator's memory is fast enough for fifty.
+_compiled_resize_weights = tf.function(crop.resize_weights, jit_compile=True)
+
+
+def _on_cpu() -> bool:
+    return not tf.config.list_physical_devices("GPU")
 
 
 def _blend(planes: colour.Planes, coefficients: tf.Tensor) -> colour.Planes:
