@@ -56,7 +56,7 @@ class Augment:
         if flip not in (True, False):
             raise ValueError(f"`flip` must be True or False. Received: {flip!r}")
         self.flip = bool(flip)
-        self._compiled_recolour = tf.function(self._recolour, jit_compile=True)
+        self._compiled_recolour = tf.function(self._recolour, jit_compile=True, autograph=False)
 
     def __call__(
         self,
@@ -196,7 +196,7 @@ class Augment:
 
 # XLA makes a few passes over the pixels out of about fifty, one for each elementary operation. An
 # accelerator's memory is fast enough for fifty.
-_compiled_resize_weights = tf.function(crop.resize_weights, jit_compile=True)
+_compiled_resize_weights = tf.function(crop.resize_weights, jit_compile=True, autograph=False)
 
 
 def _on_cpu() -> bool:
