@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 CROPPED_FROM = 64  # Smaller images are resized whole: at 32 pixels a border is worth keeping.
 
@@ -19,6 +22,8 @@ def resize(image: Image.Image, image_size: int | None) -> Image.Image:
     """
     if image_size is None:
         return image
+    from PIL.Image import Resampling
+
     shorter = shorter_side(image_size)
     if image_size >= CROPPED_FROM:
         resized = [
@@ -33,7 +38,7 @@ def resize(image: Image.Image, image_size: int | None) -> Image.Image:
         (s + image_size) * old / new for s, old, new in zip(start, image.size, resized)
     )
     return image.resize(
-        (image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+        (image_size, image_size), Resampling.BILINEAR, box=(left, top, right, bottom)
     )
 
 
@@ -41,6 +46,8 @@ def resize_array(image: np.ndarray, image_size: int | None) -> np.ndarray:
     """`resize` of an array, uint8 [H, W, 3]."""
     if image_size is None:
         return image
+    from PIL import Image
+
     return np.array(resize(Image.fromarray(image), image_size))
 
 
