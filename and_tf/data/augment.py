@@ -56,6 +56,7 @@ class Augment:
         if flip not in (True, False):
             raise ValueError(f"`flip` must be True or False. Received: {flip!r}")
         self.flip = bool(flip)
+        self._compiled_recolour = tf.function(self._recolour, jit_compile=True, autograph=False)
 
     def __call__(
         self,
@@ -81,13 +82,9 @@ class Augment:
                 f"with images of shape {images.shape}"
             )
         draws = threefry.uniform(seed, epochs, indices, DRAWS)
-        batch, height, width, _ = _shape(images)
-        planes = tf.transpose(tf.cast(images, tf.float32), [0, 3, 1, 2])
-        planes = self._crop_and_flip(planes, draws, height, width)
-        planes = tf.unstack(tf.reshape(planes, [batch, 3, height * width]), num=3, axis=1)
-        planes = self._greyscale(self._jitter(planes, draws), draws)
-        planes = tf.transpose(tf.stack(planes, axis=1), [0, 2, 1])
-        return tf.reshape(planes, [batch, height, width, 3])
+        planes = self._cut_planes(images, draws)
+        planes = (self._compiled_recolour if _on_cpu() else self._recolour)(planes, draws)
+        return tf.transpose(planes, [0, 2, 3, 1])
 
     def get_config(self) -> dict:
         return {
@@ -105,25 +102,37 @@ class Augment:
     def from_config(cls, config: dict) -> Augment:
         return cls(**config)
 
-    def _crop_and_flip(
-        self, planes: tf.Tensor, draws: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor
-    ) -> tf.Tensor:
+    def _cut_planes(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Each image's crop, perhaps mirrored, float32 [B, 3, H, W]."""
+        batch, height, width, _ = _shape(images)
+        pixels = tf.cast(images, tf.float32)
         mirrored = (draws[:, FLIP_DRAW] < 0.5)[:, None, None]
         if self.crop_scale is None:
+            planes = tf.transpose(pixels, [0, 3, 1, 2])
             if self.flip:
                 planes = tf.where(mirrored[..., None], tf.reverse(planes, [3]), planes)
             return planes
         top, left, crop_height, crop_width = crop.crop_boxes(
             draws[:, CROP_DRAWS], height, width, self.crop_scale, self.crop_ratio
         )
-        rows = crop.resize_weights(top, crop_height, height)
-        columns = crop.resize_weights(left, crop_width, width)
+        resize_weights = _compiled_resize_weights if _on_cpu() else crop.resize_weights
+        rows = resize_weights(top, crop_height, height)
+        columns = resize_weights(left, crop_width, width)
         if self.flip:
             columns = tf.where(mirrored, tf.reverse(columns, [1]), columns)
-        batch = _shape(planes)[0]
-        planes = tf.reshape(planes, [batch, 3 * height, width])
-        planes = tf.matmul(planes, columns, transpose_b=True)
-        return tf.matmul(rows[:, None], tf.reshape(planes, [batch, 3, height, width]))
+        pixels = tf.matmul(rows, tf.reshape(pixels, [batch, height, width * 3]))
+        planes = tf.transpose(tf.reshape(pixels, [batch, height, width, 3]), [0, 3, 1, 2])
+        planes = tf.matmul(
+            tf.reshape(planes, [batch, 3 * height, width]), columns, transpose_b=True
+        )
+        return tf.reshape(planes, [batch, 3, height, width])
+
+    def _recolour(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """The colours of images [B, 3, H, W] jittered, then some made grey."""
+        shape = tf.shape(planes)
+        planes = tuple(tf.unstack(tf.reshape(planes, [shape[0], 3, -1]), num=3, axis=1))
+        planes = self._greyscale(self._jitter(planes, draws), draws)
+        return tf.reshape(tf.stack(planes, axis=1), shape)
 
     def _jitter(self, planes: colour.Planes, draws: tf.Tensor) -> colour.Planes:
         blends = self._blends(draws)
@@ -180,9 +189,18 @@ class Augment:
     def _greyscale(self, planes: colour.Planes, draws: tf.Tensor) -> colour.Planes:
         if not self.greyscale:
             return planes
-        chosen = tf.cast(draws[:, GREYSCALE_DRAW, None] < self.greyscale, tf.float32)
-        greys = chosen * colour.grey(planes)
-        return tuple((1.0 - chosen) * plane + greys for plane in planes)
+        chosen = draws[:, GREYSCALE_DRAW, None] < self.greyscale
+        greys = colour.grey(planes)
+        return tuple(tf.where(chosen, greys, plane) for plane in planes)
+
+
+# XLA makes a few passes over the pixels out of about fifty, one for each elementary operation. An
+# accelerator's memory is fast enough for fifty.
+_compiled_resize_weights = tf.function(crop.resize_weights, jit_compile=True, autograph=False)
+
+
+def _on_cpu() -> bool:
+    return not tf.config.list_physical_devices("GPU")
 
 
 def _blend(planes: colour.Planes, coefficients: tf.Tensor) -> colour.Planes:

@@ -31,35 +31,49 @@ def blend(planes: Planes, own: tf.Tensor, grey_part: tf.Tensor, mean_part: tf.Te
 
 
 def shift_hue(planes: Planes, turns: tf.Tensor) -> Planes:
-    """Turn each pixel's hue by `turns` [B, 1] of the colour circle; HSV value and saturation stay."""
+    """Turn each pixel's hue by `turns` [B, 1] of the colour circle; HSV value and saturation stay.
+
+    A turn by a third hands each channel's plane to the next channel. What is left of the turn is at
+    most a sixth, and in its sense only if green and blue, where it goes backwards, change places.
+    """
+    thirds = tf.round(3.0 * turns)
+    sixths = 6.0 * turns - 2.0 * thirds
+    backwards = sixths < 0.0
+    red, green, blue = _turn_up_to_a_sixth(_exchanged(planes, backwards), tf.abs(sixths))
+    red, green, blue = _exchanged((red, green, blue), backwards)
+    once, twice = (tf.equal(tf.math.floormod(thirds, 3.0), count) for count in (1.0, 2.0))
+    return (
+        tf.where(once, blue, tf.where(twice, green, red)),
+        tf.where(once, red, tf.where(twice, blue, green)),
+        tf.where(once, green, tf.where(twice, red, blue)),
+    )
+
+
+def _exchanged(planes: Planes, chosen: tf.Tensor) -> Planes:
+    red, green, blue = planes
+    return red, tf.where(chosen, blue, green), tf.where(chosen, green, blue)
+
+
+def _turn_up_to_a_sixth(planes: Planes, sixths: tf.Tensor) -> Planes:
+    """Turn the hue from red towards green by 0 to 1 sixths of the circle [B, 1].
+
+    On the way round, the middle channel moves to the extreme that it is heading for; the turn that
+    is left then moves the channel that stood there. With the next channel n and the one after it,
+    channel c becomes c - n + high - t spread where n >= its next one, and c - n + low + t spread
+    elsewhere, never leaving low .. high: HSV's definition without its division.
+    """
     red, green, blue = planes
     high = tf.maximum(tf.maximum(red, green), blue)
     low = tf.minimum(tf.minimum(red, green), blue)
-    spread = high - low
-    # The hue in sextants: red at 0, green at 2, blue at 4; anything, here 0, where there is none.
-    hue = tf.where(
-        high == red,
-        tf.math.divide_no_nan(green - blue, spread),
-        tf.where(
-            high == green,
-            2.0 + tf.math.divide_no_nan(blue - red, spread),
-            4.0 + tf.math.divide_no_nan(red - green, spread),
-        ),
-    )
-    hue += 6.0 * turns
-    hue -= 6.0 * tf.floor(hue * (1.0 / 6.0))
-    # A channel is at its highest within a sextant of its own hue, and falls in the next.
-    return (
-        high - spread * _unit_clamp(2.0 - tf.abs(hue - 3.0)),
-        high - spread * _unit_clamp(tf.abs(hue - 2.0) - 1.0),
-        high - spread * _unit_clamp(tf.abs(hue - 4.0) - 1.0),
-    )
+    way = sixths * (high - low)
+
+    def turned(own: tf.Tensor, following: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        extreme = tf.where(following >= last, high - way, low + way)
+        return tf.minimum(tf.maximum(own - following + extreme, low), high)
+
+    return turned(red, green, blue), turned(green, blue, red), turned(blue, red, green)
 
 
 # ClipByValue is one kernel where tf.clip_by_value runs two.
 def _pixel_clamp(plane: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.ClipByValue(t=plane, clip_value_min=0.0, clip_value_max=255.0)
-
-
-def _unit_clamp(plane: tf.Tensor) -> tf.Tensor:
-    return tf.raw_ops.ClipByValue(t=plane, clip_value_min=0.0, clip_value_max=1.0)

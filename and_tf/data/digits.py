@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from and_tf.data.in_memory import InMemoryImageSet
-from and_tf.data.resizing import resize
+from and_tf.data.resizing import resize_array
 
 TEST_EXAMPLES = 360
 
@@ -22,7 +22,7 @@ def load_digits(image_size: int | None = None) -> tuple[InMemoryImageSet, InMemo
     grey = np.round(digits.images * (255 / 16)).astype(np.uint8)
     images = np.repeat(np.repeat(grey, 2, axis=1), 2, axis=2)
     images = np.repeat(images[..., np.newaxis], 3, axis=-1)
-    images = np.asarray(resize(images, image_size))
+    images = np.stack([resize_array(image, image_size) for image in images])
     labels = digits.target.astype(np.int64)
     train, test = model_selection.train_test_split(
         np.arange(len(images)), test_size=TEST_EXAMPLES, random_state=0, stratify=labels

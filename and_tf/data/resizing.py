@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 CROPPED_FROM = 64  # Smaller images are resized whole: at 32 pixels a border is worth keeping.
 
 
-def resize(images: tf.Tensor, image_size: int | None) -> tf.Tensor:
-    """Return images, uint8 [B, H, W, 3], at image_size x image_size; None leaves them as they are.
+def resize(image: Image.Image, image_size: int | None) -> Image.Image:
+    """Return an image in the mode RGB or L at image_size x image_size; None leaves it as it is.
 
-    From 64 pixels on, the shorter side is brought to image_size * 256 / 224 and the centre is cut
-    out (Resize(256) and CenterCrop(224), as in the authors' evaluation); below, the whole image is
+    From 64 pixels on, the shorter side is brought to `shorter_side` and the centre is cut out
+    (Resize(256) and CenterCrop(224), as in the authors' evaluation); below, the whole image is
     resized. Bilinear, antialiased.
     """
     if image_size is None:
-        return images
-    size = tf.cast(tf.shape(images)[1:3], tf.float32)
+        return image
+    from PIL.Image import Resampling
+
+    shorter = shorter_side(image_size)
     if image_size >= CROPPED_FROM:
-        shorter = round(image_size * 256 / 224)
-        resized = tf.maximum(tf.math.floor(size * shorter / tf.reduce_min(size)), shorter)
+        resized = [
+            max(math.floor(side * shorter / min(image.size)), shorter) for side in image.size
+        ]
     else:
-        resized = tf.fill([2], float(image_size))
-    margin = tf.round((resized - image_size) / 2)
-    # One operation resizes and crops: the resized image is never stored, however long it is.
-    images = tf.raw_ops.ScaleAndTranslate(
-        images=images,
-        size=[image_size, image_size],
-        scale=resized / size,
-        translation=-margin,
-        kernel_type="triangle",
-        antialias=True,
+        resized = [shorter, shorter]
+    # What the central square of the resized image shows of this one: the rest is never computed.
+    start = [round((side - image_size) / 2) for side in resized]
+    left, top = (s * old / new for s, old, new in zip(start, image.size, resized))
+    right, bottom = (
+        (s + image_size) * old / new for s, old, new in zip(start, image.size, resized)
     )
-    images = tf.cast(tf.clip_by_value(tf.round(images), 0, 255), tf.uint8)
-    return tf.ensure_shape(images, [None, image_size, image_size, 3])
+    return image.resize(
+        (image_size, image_size), Resampling.BILINEAR, box=(left, top, right, bottom)
+    )
+
+
+def resize_array(image: np.ndarray, image_size: int | None) -> np.ndarray:
+    """`resize` of an array, uint8 [H, W, 3]."""
+    if image_size is None:
+        return image
+    from PIL import Image
+
+    return np.array(resize(Image.fromarray(image), image_size))
+
+
+def shorter_side(image_size: int) -> int:
+    """The shorter side that an image is resized to, in pixels."""
+    return round(image_size * 256 / 224) if image_size >= CROPPED_FROM else image_size

@@ -13,7 +13,6 @@ import tensorflow as tf
 from and_tf.data.image_file import UnreadableImageError, read_image, read_in_threads
 from and_tf.data.image_set import ImageSet, epoch_permutation
 from and_tf.data.in_memory import InMemoryImageSet, allocate
-from and_tf.data.resizing import resize
 
 GREY = 128
 
@@ -89,10 +88,7 @@ class StreamedFiles(ImageSet):
         return tf.ensure_shape(image, self.image_shape)
 
     def _load(self, path: Path) -> np.ndarray:
-        image = read_image(path)
-        if self._image_size is not None:
-            with tf.device("CPU:0"):
-                image = resize(image[np.newaxis], self._image_size).numpy()[0]
+        image = read_image(path, self._image_size)
         if image.shape != self.image_shape:
             raise UnreadableImageError(
                 f"its header says {self.image_shape[:2]}, not {image.shape[:2]}"

@@ -8,6 +8,8 @@ from PIL import Image
 
 from and_tf.data import image_file
 from and_tf.data.image_file import UnreadableImageError, read_image, read_in_threads, read_size
+from and_tf.data.resizing import resize_array
+from benchmarks.photographs import photograph
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 ORIENTATION = 0x0112
@@ -102,6 +104,22 @@ def test_greys_without_a_scale(tmp_path, values, expected):
 def test_integers_of_32_bits(tmp_path):
     path = save(tmp_path / "int.tiff", np.array([[0, 2**30, 2**31 - 1]], np.int32))
     np.testing.assert_array_equal(read_image(path), grey_as_rgb(np.array([[0, 128, 255]])))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_large_jpeg_is_decoded_reduced(tmp_path, monkeypatch, mode, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    large = photograph(3, 1200, 900).convert(mode)
+    path = save(tmp_path / "large.jpg", large, exif=exif, quality=95)
+    expected = resize_array(read_image(path), 64)
+    found = read_image(path, 64)
+    assert found.shape == (64, 64, 3)
+    assert np.abs(found.astype(int) - expected).mean() < 2
+    monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.draft", lambda *_: None)
+    np.testing.assert_array_equal(read_image(path, 64), expected)
+    assert not np.array_equal(found, expected)
 
 
 def test_cmyk(tmp_path):
