@@ -18,8 +18,8 @@ __all__ = [
     "evaluation",
 ]
 
-# While Python locates `python -m and_tf` or `and_tf.COMMAND`, sys.argv[0] is "-m". A command imports what it
-# needs once its arguments are read, so that `--help` and a wrong config need not wait for
+# While Python locates `python -m and_tf` or `and_tf.COMMAND`, sys.argv[0] is "-m". A command imports
+# what it needs once its arguments are read, so that `--help` and a wrong config need not wait for
 # TensorFlow. Everybody else gets everything, and with it what `keras.models.load_model` looks up.
 _is_command = getattr(sys, "argv", [])[:1] == ["-m"] and any(
     argument.removeprefix("-m").split(".")[0] == "and_tf" for argument in sys.orig_argv

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measuring import Comparison, paired, parser, peer, report
+from benchmarks.measuring import Comparison, Seconds, paired, parser, peer, report
 from benchmarks.photographs import photograph, write_photographs
 
 AHEAD = 8  # Batches that are drawn before timing: more than either side fetches ahead.
@@ -50,7 +50,7 @@ def main() -> None:
         with peer("input", *peer_options) as other:
             resident = []
 
-            def ours() -> float:
+            def ours() -> Seconds:
                 for _ in range(0 if args.source == "augmentation" else AHEAD):
                     next_batch()
                 start = time.perf_counter()
@@ -60,7 +60,7 @@ def main() -> None:
                 # What is fetched ahead again must not run into the next side's time.
                 time.sleep(AHEAD * elapsed / args.batches)
                 resident.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-                return elapsed
+                return Seconds(elapsed)
 
             seconds = paired({"ours": ours, "peer": other, "floor": floor}, args.repeats)
     images = args.batch * args.batches

@@ -18,7 +18,7 @@ import tempfile
 import termios
 import time
 
-from benchmarks.measuring import Comparison, paired, parser, report
+from benchmarks.measuring import Comparison, Seconds, paired, parser, report
 
 # tqdm's "epoch 1:   8%|8         | 1/12 [00:02<..." once a step is done.
 STEP_DONE = re.compile(rb"\b[1-9]\d*/\d+ \[")
@@ -75,9 +75,9 @@ def main() -> None:
     args = options.parse_args()
     runs = []
 
-    def ours() -> float:
+    def ours() -> Seconds:
         runs.append(first_step())
-        return runs[-1]["first step"]
+        return Seconds(runs[-1]["first step"])
 
     has_torch = importlib.util.find_spec("torch") is not None
     contenders = {

@@ -10,14 +10,16 @@ import sys
 import time
 from collections.abc import Callable
 
+from benchmarks.measuring import Seconds
+
 
 def answer(run: Callable[[], object]) -> None:
     """Run once for each line on standard input, and answer with the seconds it took.
 
-    What `run` returns, if it is a float, is the seconds that it timed itself.
+    A `run` that timed itself returns `Seconds`.
     """
     print("ready", flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         own = run()
-        print(own if isinstance(own, float) else time.perf_counter() - start, flush=True)
+        print(own if isinstance(own, Seconds) else time.perf_counter() - start, flush=True)

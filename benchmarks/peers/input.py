@@ -19,6 +19,7 @@ import torch
 from PIL import Image, ImageEnhance
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
+from benchmarks.measuring import Seconds
 from benchmarks.peers import answer
 
 AHEAD = 8  # Batches that are drawn before timing: more than the workers fetch ahead.
@@ -107,7 +108,7 @@ def main() -> None:
     )
     stream = iter(loader)
 
-    def run() -> float:
+    def run() -> Seconds:
         for _ in range(AHEAD):
             next(stream)
         start = time.perf_counter()
@@ -115,7 +116,7 @@ def main() -> None:
             next(stream)
         elapsed = time.perf_counter() - start
         time.sleep(AHEAD * elapsed / batches)  # The workers fetch ahead; now they are idle.
-        return elapsed
+        return Seconds(elapsed)
 
     answer(run)
 
