@@ -13,7 +13,7 @@ from and_tf.exact_search import Progress, search_exactly
 from and_tf.scann_search import FEWEST_ROWS, Probe, load_scann, search_with_scann
 
 SEARCHERS = ("exact", "scann", "auto")
-EXACT_UP_TO = 80_000
+EXACT_UP_TO = 60_000
 """Rows up to which an exact search on a CPU is the faster, see docs/performance.md."""
 
 
@@ -54,7 +54,7 @@ def discover(
         temperature: tau of the entropy.
         searcher: "exact" compares all rows with all. "scann" is approximate, in time that grows
             little faster than N; below 4,096 rows, or where ScaNN is missing, it is exact, too.
-            "auto" is exact on a GPU and up to 80,000 rows, where that is the faster.
+            "auto" is exact on a GPU and up to 60,000 rows, where that is the faster.
         seed: Of what "scann" draws.
         anchor_share: The share of rows that will be anchors, for the `Probe` of "scann".
         progress: Told the share of the work that is done, from 0 to 1.
