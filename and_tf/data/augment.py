@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from and_tf.data import colour, crop, threefry
+from and_tf.data import colour, compiling, crop, threefry
 
 # Which of an example's draws serves what. The places are fixed, so that disabling one operation
 # changes no number of another.
@@ -56,7 +56,7 @@ class Augment:
         if flip not in (True, False):
             raise ValueError(f"`flip` must be True or False. Received: {flip!r}")
         self.flip = bool(flip)
-        self._compiled_recolour = tf.function(self._recolour, jit_compile=True, autograph=False)
+        self._compiled_recolour = compiling.compiled(self._recolour)
 
     def __call__(
         self,
@@ -83,8 +83,8 @@ class Augment:
             )
         draws = threefry.uniform(seed, epochs, indices, DRAWS)
         planes = self._cut_planes(images, draws)
-        planes = (self._compiled_recolour if _on_cpu() else self._recolour)(planes, draws)
-        return tf.transpose(planes, [0, 2, 3, 1])
+        planes = self._compiled_recolour(planes, draws)
+        return tf.transpose(planes, [0, 3, 2, 1])
 
     def get_config(self) -> dict:
         return {
@@ -103,32 +103,29 @@ class Augment:
         return cls(**config)
 
     def _cut_planes(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Each image's crop, perhaps mirrored, float32 [B, 3, H, W]."""
+        """Each image's crop, perhaps mirrored, float32 [B, 3, W, H]."""
         batch, height, width, _ = _shape(images)
-        pixels = tf.cast(images, tf.float32)
-        mirrored = (draws[:, FLIP_DRAW] < 0.5)[:, None, None]
+        mirrored = draws[:, FLIP_DRAW, None] < 0.5
         if self.crop_scale is None:
-            planes = tf.transpose(pixels, [0, 3, 1, 2])
+            planes = tf.transpose(tf.cast(images, tf.float32), [0, 3, 2, 1])
             if self.flip:
-                planes = tf.where(mirrored[..., None], tf.reverse(planes, [3]), planes)
+                planes = tf.where(mirrored[..., None, None], tf.reverse(planes, [2]), planes)
             return planes
         top, left, crop_height, crop_width = crop.crop_boxes(
             draws[:, CROP_DRAWS], height, width, self.crop_scale, self.crop_ratio
         )
-        resize_weights = _compiled_resize_weights if _on_cpu() else crop.resize_weights
-        rows = resize_weights(top, crop_height, height)
-        columns = resize_weights(left, crop_width, width)
+        rows = crop.positions(top, crop_height, height)
+        columns = crop.positions(left, crop_width, width)
         if self.flip:
             columns = tf.where(mirrored, tf.reverse(columns, [1]), columns)
-        pixels = tf.matmul(rows, tf.reshape(pixels, [batch, height, width * 3]))
-        planes = tf.transpose(tf.reshape(pixels, [batch, height, width, 3]), [0, 3, 1, 2])
-        planes = tf.matmul(
-            tf.reshape(planes, [batch, 3 * height, width]), columns, transpose_b=True
-        )
-        return tf.reshape(planes, [batch, 3, height, width])
+        lines = crop.interpolate(tf.reshape(images, [batch, height, width * 3]), rows)
+        planes = tf.transpose(tf.reshape(lines, [batch, height, width, 3]), [0, 3, 2, 1])
+        lines = tf.reshape(planes, [3 * batch, width, height])
+        lines = crop.interpolate(lines, tf.repeat(columns, 3, axis=0))
+        return tf.reshape(lines, [batch, 3, width, height])
 
     def _recolour(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """The colours of images [B, 3, H, W] jittered, then some made grey."""
+        """The colours of images [B, 3, ...] jittered, then some made grey."""
         shape = tf.shape(planes)
         planes = tuple(tf.unstack(tf.reshape(planes, [shape[0], 3, -1]), num=3, axis=1))
         planes = self._greyscale(self._jitter(planes, draws), draws)
@@ -192,15 +189,6 @@ class Augment:
         chosen = draws[:, GREYSCALE_DRAW, None] < self.greyscale
         greys = colour.grey(planes)
         return tuple(tf.where(chosen, greys, plane) for plane in planes)
-
-
-# XLA makes a few passes over the pixels out of about fifty, one for each elementary operation. An
-# accelerator's memory is fast enough for fifty.
-_compiled_resize_weights = tf.function(crop.resize_weights, jit_compile=True, autograph=False)
-
-
-def _on_cpu() -> bool:
-    return not tf.config.list_physical_devices("GPU")
 
 
 def _blend(planes: colour.Planes, coefficients: tf.Tensor) -> colour.Planes:

@@ -6,6 +6,8 @@ import math
 
 import tensorflow as tf
 
+from and_tf.data.compiling import compiled
+
 TRIES = 10
 
 
@@ -43,23 +45,35 @@ def crop_boxes(
     return top, left, crop_height, crop_width
 
 
-def resize_weights(start: tf.Tensor, length: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """Weights [B, size, size] that resize pixels start .. start + length - 1 to `size` pixels.
+def positions(start: tf.Tensor, length: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """Where along an axis pixels start .. start + length - 1 are read to make `size` of them.
 
-    Bilinear with half-pixel centres, the crop's edge pixels continued outwards; each row sums to 1.
-    `start` and `length` are float32 [B], whole, inside the `size` pixels: a crop is never reduced,
-    so that there is nothing to antialias.
+    float32 [B, size], in pixels from the centre of the first, inside the crop: half-pixel centres,
+    the crop's edge pixels continued outwards. `start` and `length` are float32 [B], whole.
     """
     size = tf.cast(size, tf.float32)
-    positions = tf.range(size) + 0.5
     start, length = start[:, None], length[:, None]
-    centres = start + positions * (length / size)
-    # Pixels outside the crop are put out of reach of every triangle; one at the edge then stands
-    # alone in its row, and takes all of the weight.
-    inside = (positions > start) & (positions < start + length)
-    pixels = tf.where(inside, positions, math.inf)
-    weights = tf.nn.relu(1.0 - tf.abs(pixels[:, None, :] - centres[:, :, None]))
-    return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
+    centres = start + (tf.range(size) + 0.5) * (length / size)
+    return tf.clip_by_value(centres - 0.5, start, start + length - 1.0)
+
+
+def interpolate(lines: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """Lines [B, n, m] of any type read at `places` [B, size] along n, float32 [B, size, m].
+
+    Linear between neighbouring lines. A crop is never reduced, so that there is nothing to
+    antialias: resizing one way and then the other is bilinear resizing.
+    """
+    low = tf.floor(places)
+    first = tf.cast(low, tf.int32)
+    second = tf.minimum(first + 1, tf.shape(lines)[1] - 1)
+    first, second = (tf.gather(lines, chosen, batch_dims=1) for chosen in (first, second))
+    return _mixed(first, second, (places - low)[:, :, None])
+
+
+@compiled
+def _mixed(first: tf.Tensor, second: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    first, second = tf.cast(first, tf.float32), tf.cast(second, tf.float32)
+    return first + share * (second - first)
 
 
 def _between(uniforms: tf.Tensor, low: float, high: float) -> tf.Tensor:

@@ -20,7 +20,7 @@ def resize(image: Image.Image, image_size: int | None) -> Image.Image:
     (Resize(256) and CenterCrop(224), as in the authors' evaluation); below, the whole image is
     resized. Bilinear, antialiased.
     """
-    if image_size is None:
+    if keeps(image.height, image.width, image_size):
         return image
     from PIL.Image import Resampling
 
@@ -44,7 +44,7 @@ def resize(image: Image.Image, image_size: int | None) -> Image.Image:
 
 def resize_array(image: np.ndarray, image_size: int | None) -> np.ndarray:
     """`resize` of an array, uint8 [H, W, 3]."""
-    if image_size is None:
+    if keeps(*image.shape[:2], image_size):
         return image
     from PIL import Image
 
@@ -54,3 +54,10 @@ def resize_array(image: np.ndarray, image_size: int | None) -> np.ndarray:
 def shorter_side(image_size: int) -> int:
     """The shorter side that an image is resized to, in pixels."""
     return round(image_size * 256 / 224) if image_size >= CROPPED_FROM else image_size
+
+
+def keeps(height: int | None, width: int | None, image_size: int | None) -> bool:
+    """Whether images of this size (None: of any) are left as they are."""
+    if image_size is None:
+        return True
+    return image_size < CROPPED_FROM and (height, width) == (image_size, image_size)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from and_tf.data.image_set import ImageSet
 from and_tf.data.in_memory import fits_in_memory
 from and_tf.data.records import StreamedRecords
-from and_tf.data.resizing import resize_array
+from and_tf.data.resizing import keeps, resize_array
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _stream(builder: Any, split: str, image_size: int | None) -> StreamedRecords
         pixels = only(image_key).deserialize_example(record)[image_key]
         if image.shape[-1] == 1:
             pixels = tf.repeat(pixels, 3, axis=-1)
-        if image_size is None:
+        if keeps(*image.shape[:2], image_size):
             return pixels
         # Pillow takes a fifth of the time of TensorFlow's antialiased resizing.
         pixels = tf.numpy_function(

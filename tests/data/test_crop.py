@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from and_tf.data.crop import crop_boxes, resize_weights
+from and_tf.data.crop import crop_boxes, interpolate, positions
 
 
 def naive_box(uniforms, height, width, scale, ratio) -> tuple[int, int, int, int]:
@@ -76,11 +76,12 @@ def test_resizing_a_crop_equals_pillows(size: int) -> None:
     image = rng.uniform(0, 255, (size, size)).astype(np.float32)
     boxes = [(0, 0, size, size), (2, 1, 5, 4), (size - 1, 0, 1, size), (0, size - 3, size, 3)]
     for top, left, height, width in boxes:
-        rows = resize_weights(tf.constant([float(top)]), tf.constant([float(height)]), size)[0]
-        columns = resize_weights(tf.constant([float(left)]), tf.constant([float(width)]), size)[0]
         crop = Image.fromarray(image[top : top + height, left : left + width])
         expected = crop.resize((size, size), Image.Resampling.BILINEAR)
-        got = rows.numpy() @ image @ columns.numpy().T
+        rows = positions(tf.constant([float(top)]), tf.constant([float(height)]), size)
+        columns = positions(tf.constant([float(left)]), tf.constant([float(width)]), size)
+        got = interpolate(image[None], rows)
+        got = interpolate(tf.transpose(got, [0, 2, 1]), columns)[0].numpy().T
         np.testing.assert_allclose(got, np.asarray(expected), atol=1e-3)
 
 
@@ -95,9 +96,13 @@ def naive_weights(start: int, length: int, size: int) -> np.ndarray:
     return weights
 
 
-def test_weights_equal_naive_ones() -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_interpolation_equals_naive_weights(dtype) -> None:
     starts, lengths = [0.0, 3.0, 0.0, 11.0], [12.0, 5.0, 1.0, 1.0]
-    got = resize_weights(tf.constant(starts), tf.constant(lengths), 12)
-    expected = [naive_weights(int(s), int(n), 12) for s, n in zip(starts, lengths)]
-    np.testing.assert_allclose(got, expected, atol=1e-6)
-    np.testing.assert_array_equal(got[0], np.eye(12))
+    lines = np.random.default_rng(0).integers(0, 256, (4, 12, 5)).astype(dtype)
+    places = positions(tf.constant(starts), tf.constant(lengths), 12)
+    got = interpolate(lines, places)
+    weights = [naive_weights(int(s), int(n), 12) for s, n in zip(starts, lengths)]
+    np.testing.assert_allclose(got, np.matmul(weights, lines), atol=1e-3)
+    np.testing.assert_array_equal(got[0], lines[0])
+    assert got.dtype == tf.float32

@@ -68,3 +68,9 @@ def test_a_very_long_image_needs_no_long_buffer():
 def test_no_image_size_leaves_the_image_alone():
     image = random_image(5, 7)
     assert resize_array(image, None) is image
+
+
+def test_an_image_of_the_right_size_is_kept_unless_a_border_is_cut_off():
+    small, large = random_image(20, 20), random_image(70, 70)
+    assert resize_array(small, 20) is small
+    assert not np.array_equal(resize_array(large, 70), large)
