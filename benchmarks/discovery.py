@@ -1,6 +1,6 @@
 """Discovery of neighbours and entropies: `python -m benchmarks.discovery --n 50000 --searcher exact`.
 
-The bank is of `--clusters` (a mixture of directions on the sphere), or a file of unit rows, such as
+The bank is synthetic, clusters of `--cluster-size` rows, or a file of unit rows, such as
 `benchmarks.trained_bank` makes. The peer is the authors' algorithm in PyTorch. The floor is the
 product of all rows with all in float32 and nothing else, measured on a share of the rows and scaled
 where `floor_share` is below 1. With `--growth` several N are timed
@@ -31,9 +31,10 @@ PEER_UP_TO = 50_000  # rows that the peers can compare with all others in a minu
 FLOOR_UP_TO = 100_000
 
 
-def clustered_bank(num_examples: int, dim: int, clusters: int, seed: int = 0) -> np.ndarray:
+def clustered_bank(num_examples: int, dim: int, cluster_size: int, seed: int = 0) -> np.ndarray:
     """float32 [N, d] unit rows around random directions, spread as widely as these are long."""
     random = np.random.default_rng(seed)
+    clusters = -(-num_examples // cluster_size)
     centres = random.normal(size=(clusters, dim)).astype(np.float32)
     rows = centres[random.integers(0, clusters, num_examples)]
     rows += random.standard_normal(size=rows.shape, dtype=np.float32)
@@ -145,7 +146,7 @@ def main() -> None:
     options.add_argument("--dim", type=int, default=128, help="of an embedding")
     options.add_argument("--temperature", type=float, default=0.1)
     options.add_argument("--k", type=int, default=1, help="neighbours of a row")
-    options.add_argument("--clusters", type=int, default=1000, help="of the bank, where no file is")
+    options.add_argument("--cluster-size", type=int, default=50, help="rows, where no file is given")
     options.add_argument(
         "--bank", type=Path, help="a .npy file of unit rows, the first N are taken"
     )
@@ -155,7 +156,7 @@ def main() -> None:
 
     def bank(num_examples: int) -> np.ndarray:
         if arguments.bank is None:
-            return clustered_bank(num_examples, arguments.dim, arguments.clusters)
+            return clustered_bank(num_examples, arguments.dim, arguments.cluster_size)
         rows = np.load(arguments.bank, mmap_mode="r")
         if len(rows) < num_examples:
             options.error(f"--bank: fewer than --n {num_examples} rows. Received: {len(rows)}")

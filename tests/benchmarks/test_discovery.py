@@ -29,7 +29,7 @@ def test_one_command_gives_ours_the_peer_the_floor_and_the_ratios():
 
 
 def test_growth_is_the_slope_of_the_logarithms(tmp_path):
-    np.save(tmp_path / "bank.npy", clustered_bank(600, 8, 5))
+    np.save(tmp_path / "bank.npy", clustered_bank(600, 8, 120))
     lines = run("--bank", tmp_path / "bank.npy", "--growth", 300, 600)
     fields = json.loads(lines[-1])
     seconds = fields["seconds"]
@@ -42,7 +42,7 @@ def test_the_peer_finds_the_same():
     from and_tf.neighbourhoods import discover
     from benchmarks.peers import discovery as in_torch
 
-    bank = clustered_bank(300, 16, 10)
+    bank = clustered_bank(300, 16, 30)
     found = discover(bank, 2, 0.1, "exact")
     for search in (in_torch.authors, in_torch.blocks):
         ids = search(torch.from_numpy(bank), 0.1, 2)
