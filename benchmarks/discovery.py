@@ -146,7 +146,9 @@ def main() -> None:
     options.add_argument("--dim", type=int, default=128, help="of an embedding")
     options.add_argument("--temperature", type=float, default=0.1)
     options.add_argument("--k", type=int, default=1, help="neighbours of a row")
-    options.add_argument("--cluster-size", type=int, default=50, help="rows, where no file is given")
+    options.add_argument(
+        "--cluster-size", type=int, default=50, help="rows, where no file is given"
+    )
     options.add_argument(
         "--bank", type=Path, help="a .npy file of unit rows, the first N are taken"
     )
