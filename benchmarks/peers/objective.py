@@ -33,9 +33,9 @@ def authors(embeddings, bank, positives, temperature) -> torch.Tensor:
 
 
 def plain(embeddings, bank, positives, temperature) -> torch.Tensor:
-    """In log space: the matrix's log-sum-exp against the positives'."""
-    logits = (embeddings / temperature).mm(bank.t())
-    return (logits.logsumexp(dim=1) - logits.gather(1, positives).logsumexp(dim=1)).mean()
+    """In log space, by PyTorch's own softmax: faster than `logsumexp`, whose backward is not fused."""
+    log_probabilities = (embeddings / temperature).mm(bank.t()).log_softmax(dim=1)
+    return -log_probabilities.gather(1, positives).logsumexp(dim=1).mean()
 
 
 def case(rows: int, batch: int, dim: int) -> Tensors:
