@@ -31,8 +31,8 @@ lint: $(INSTALLED) ## Check style and formatting
 	$(RUN) -m ruff format --check .
 
 lock: $(INSTALLED) ## Choose the newest dependencies that setup.cfg allows
-	echo '# Written by `make lock`: the base and dev dependencies of setup.cfg.' > requirements.new
-	$(RUN) -m uv pip compile setup.cfg --extra dev --quiet --no-header --no-emit-index-url \
+	echo '# Written by `make lock`: the base, serving and dev dependencies of setup.cfg.' > requirements.new
+	$(RUN) -m uv pip compile setup.cfg --extra dev --extra serving --quiet --no-header --no-emit-index-url \
 	    --generate-hashes --universal --python-version $(firstword $(VERSIONS)) \
 	    --fork-strategy fewest >> requirements.new
 	mv requirements.new requirements.lock

@@ -18,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PACKAGES = ("and_tf", "benchmarks")
+PACKAGES = ("and_tf", "benchmarks", "serving")
 
 
 def setup_cfg() -> configparser.ConfigParser:
@@ -33,7 +33,10 @@ def requirements(text: str) -> dict[str, Requirement]:
 
 
 def declared() -> dict[str, Requirement]:
-    return requirements(setup_cfg()["options"]["install_requires"])
+    """What the project asks for at run time: its base, and the extra that serves."""
+    parsed = setup_cfg()
+    serving = parsed["options.extras_require"]["serving"]
+    return requirements(parsed["options"]["install_requires"] + serving)
 
 
 def pinned() -> dict[str, list[str]]:
