@@ -14,7 +14,7 @@ from and_tf.data.image_set import ImageSet
 from and_tf.errors import NonFiniteError
 from and_tf.evaluation.knn import knn_accuracy
 from and_tf.evaluation.neighbourhood_quality import consistency, embedding_spread
-from and_tf.neighbourhoods import SEARCHERS, discover
+from and_tf.neighbourhoods import check_searcher, discover
 from and_tf.scann_search import Probe
 from and_tf.search_progress import SearchProgress
 
@@ -84,8 +84,7 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
         searcher: str = "auto",
     ) -> None:
         super().__init__()
-        if searcher not in SEARCHERS:
-            raise ValueError(f"The searcher must be one of {SEARCHERS}. Received: {searcher!r}")
+        check_searcher(searcher)
         self.curriculum = Curriculum(rounds, epochs_per_round, initial_epochs)
         self.learning_rate = learning_rate
         self.learning_rate_drops = tuple(learning_rate_drops)
