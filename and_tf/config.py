@@ -224,7 +224,13 @@ class TrainConfig(_Section):
         "bfloat16 where the hardware multiplies it",
     )
     checkpoint_every_epochs: PositiveInt = Field(1, description="Epochs between checkpoints")
-    keep_checkpoints: PositiveInt = Field(2, description="How many checkpoints are kept")
+    checkpoint_every_minutes: PositiveFloat | None = Field(
+        30, description="Minutes between checkpoints inside a long epoch; null for none there"
+    )
+    keep_checkpoints: PositiveInt = Field(2, description="How many of the latest are kept")
+    keep_rounds: bool = Field(
+        False, description="Keep the checkpoint at the end of every round as well"
+    )
     deterministic: bool = Field(
         True, description="Ask TensorFlow for kernels that give the same bits every time"
     )

@@ -244,8 +244,13 @@ def fit(
     position = Position.of(model, batch_size)
     run.rewind_metrics(position.epoch, position.step, int(model.round))
 
-    checkpoints = Checkpoints(run.checkpoints, batch_size, config.train.keep_checkpoints)
     discovery = build_discovery(config, images)
+    checkpoints = Checkpoints(
+        run.checkpoints,
+        batch_size,
+        config.train.keep_checkpoints,
+        discovery.curriculum.ends_of_rounds() if config.train.keep_rounds else (),
+    )
     evaluation = build_evaluation(config, images, test, discovery)
     stop = StopWhenAsked(checkpoints)
     callbacks = [
@@ -255,7 +260,9 @@ def fit(
         *([evaluation] if evaluation else []),
         Progress(run, discovery, evaluation),
         keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-        SaveCheckpoints(checkpoints, config.train.checkpoint_every_epochs),
+        SaveCheckpoints(
+            checkpoints, config.train.checkpoint_every_epochs, config.train.checkpoint_every_minutes
+        ),
         stop,
     ]
     print(
