@@ -14,10 +14,10 @@ import keras
 
 import and_tf.data.augment
 import and_tf.optimizer  # noqa: F401, a checkpoint holds these: importing registers them
-from and_tf.callbacks import check_finite
 from and_tf.errors import CheckpointError
 from and_tf.files import replacing
 from and_tf.model import AND
+from and_tf.watchdog import check_finite
 
 
 @dataclasses.dataclass(frozen=True)

@@ -236,6 +236,23 @@ class TrainConfig(_Section):
     )
 
 
+class WatchdogConfig(_Section):
+    """What happens when the numbers of a run go wrong; what was saved before it is kept."""
+
+    non_finite: Literal["stop", "warn"] = Field(
+        "stop", description="At a loss that is not finite; weights that are not always stop the run"
+    )
+    collapse: Literal["stop", "warn"] = Field(
+        "warn", description="At embeddings that have collapsed to one point"
+    )
+    collapse_spread: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05, description="Spread of the bank (1: all over the sphere, 0: one point) below which"
+    )
+    off_sphere: Literal["stop", "warn"] = Field(
+        "stop", description="At a row of the bank that has left the unit sphere"
+    )
+
+
 class EvaluationConfig(_Section):
     """Weighted kNN classification while training, where there are labels."""
 
@@ -261,6 +278,7 @@ class RunConfig(_Section):
     curriculum: CurriculumConfig = Field(CurriculumConfig(), description="Rounds")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="SGD")
     train: TrainConfig = Field(TrainConfig(), description="The training loop")
+    watchdog: WatchdogConfig = Field(WatchdogConfig(), description="Numbers gone wrong")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Weighted kNN")
 
     def to_json(self) -> str:

@@ -25,6 +25,7 @@ _FREE = (
     "train.checkpoint_every_minutes",
     "train.keep_checkpoints",
     "train.keep_rounds",
+    "watchdog",
     "evaluation",
 )
 
