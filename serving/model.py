@@ -101,6 +101,7 @@ class Model:
     def remove(self) -> None:
         """Unloads all versions, because the model is no longer configured."""
         self.labels = {}
+        self._last_look = None
         for number in list(self._served):
             self._unload(number)
 

@@ -47,16 +47,16 @@ class Servable:
             allow_soft_placement=True,
         )
         self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = {}
         try:
             meta_graph = _load(self._session, path)
-        except ServingError:
+            for name, signature in sorted(meta_graph.signature_def.items()):
+                if name != INIT_SIGNATURE:
+                    self._check_tensors(name, signature)
+                    self.signatures[name] = signature
+        except BaseException:
             self.close()
             raise
-        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = {
-            name: signature
-            for name, signature in sorted(meta_graph.signature_def.items())
-            if name != INIT_SIGNATURE
-        }
 
     def run(
         self,
@@ -122,6 +122,18 @@ class Servable:
         # Ops and graph refer to each other, so only the collector frees them.
         gc.collect()
         _return_freed_memory()
+
+    def _check_tensors(self, name: str, signature: meta_graph_pb2.SignatureDef) -> None:
+        for tensor in (*signature.inputs.values(), *signature.outputs.values()):
+            # What is sparse or composite has no name of its own.
+            try:
+                if tensor.name:
+                    self._graph.get_tensor_by_name(tensor.name)
+            except (KeyError, ValueError):
+                raise _invalid(
+                    f"The signature {name} of the SavedModel in {self.path} names a tensor that "
+                    f"its graph lacks: {tensor.name}"
+                ) from None
 
     def _signature_callable(self, signature_name: str, names: tuple[str, ...]) -> Callable:
         signature = self.signatures[signature_name]

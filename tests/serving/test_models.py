@@ -206,7 +206,7 @@ def _empty(version: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
-        (_no_variables, "FAILED_PRECONDITION"),
+        (_no_variables, "INVALID_ARGUMENT"),
         (_corrupt_warm_up, "DATA_LOSS"),
         (_empty, "NOT_FOUND"),
     ],

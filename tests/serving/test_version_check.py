@@ -37,6 +37,12 @@ def test_sound_models_pass(saved_models: pathlib.Path, name: str):
 
 def test_missing_variables(version: pathlib.Path):
     shutil.rmtree(version / "variables")
+    assert "is not a valid checkpoint" in _refusal(version).message
+
+
+def test_variables_that_nothing_restores(version: pathlib.Path):
+    _edit(version, lambda model: model.meta_graphs[0].ClearField("saver_def"))
+    shutil.rmtree(version / "variables")
     error = _refusal(version)
     assert error.code == grpc.StatusCode.FAILED_PRECONDITION
     assert "have no values" in error.message
@@ -113,7 +119,7 @@ def test_a_signature_that_cannot_run(version: pathlib.Path):
         signature.outputs["y"].name = "nowhere:0"
 
     _edit(version, rename)
-    assert "The signature serving_default does not run" in _refusal(version).message
+    assert "names a tensor that its graph lacks: nowhere:0" in _refusal(version).message
 
 
 def test_a_folder_that_changes_meanwhile(version: pathlib.Path, monkeypatch: pytest.MonkeyPatch):

@@ -94,8 +94,9 @@ def test_a_request_that_fails_is_named(kinds: Servable):
     assert error.code == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_a_file_that_is_no_tfrecord_is_refused(kinds: Servable):
-    write(kinds.path, []).write_bytes(b"this is no record at all, and long enough to be one")
+@pytest.mark.parametrize("data", [b"no TFRecord", b"no TFRecord, and long enough to be one"])
+def test_a_file_that_is_no_tfrecord_is_refused(kinds: Servable, data: bytes):
+    write(kinds.path, []).write_bytes(data)
     assert _fails(kinds, "is damaged after 0 records").code == grpc.StatusCode.DATA_LOSS
 
 
