@@ -82,7 +82,7 @@ class Model:
                     last_look,
                 )
             except OSError as error:
-                self._report(f"Could not find base path {base_path}: {error.strerror}")
+                self._report(f"Could not find base path {base_path}: {error.strerror or error}")
                 return
             self._last_look = dict(choice.contents)
             self._set_waiting(choice.waiting)

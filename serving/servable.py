@@ -18,6 +18,8 @@ from serving.errors import ServingError, from_tensorflow
 from serving.read_write_lock import ReadWriteLock
 
 INIT_SIGNATURE = "__saved_model_init_op"
+# Clients choose which outputs to compute; what is compiled for each choice must not add up.
+MOST_CALLABLES = 64
 
 
 class Servable:
@@ -175,7 +177,10 @@ class Servable:
             # Session.make_callable with feeds is Session.run, which takes 0.3 ms more a call; this
             # is what Keras's graph mode used for its functions.
             call = self._session._make_callable_from_options(options)
-            return self._callables.setdefault(key, call)
+            self._callables[key] = call
+            if len(self._callables) > MOST_CALLABLES:
+                del self._callables[next(iter(self._callables))]
+            return call
 
 
 def _load(session: tf.compat.v1.Session, path: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
@@ -128,10 +129,11 @@ def test_what_is_not_there_is_not_found(folder: pathlib.Path, scales: list[pathl
                 pass
             assert caught.value.code == grpc.StatusCode.NOT_FOUND
             assert caught.value.message == message
-        with pytest.raises(ServingError) as caught, models.use("scale", label="nope"):
-            pass
-        assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
-        assert caught.value.message == "Unrecognized servable version label: nope"
+        for name in ("scale", "nope"):
+            with pytest.raises(ServingError) as caught, models.use(name, label="nope"):
+                pass
+            assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
+            assert caught.value.message == "Unrecognized servable version label: nope"
         for wanted, message in [
             (("nope",), "Could not find any versions of model nope"),
             (("scale", 9), "Could not find version 9 of model scale"),
@@ -504,7 +506,10 @@ def test_the_event_loop_is_free_while_a_version_loads(
 
 def _swap_under_load(
     folder: pathlib.Path, scales: list[pathlib.Path], swaps: int, clients: int
-) -> None:
+) -> list[int]:
+    """Memory of the process in bytes after each swap."""
+    memory = []
+
     async def use(models: Models) -> None:
         stop = asyncio.Event()
         answered = 0
@@ -524,6 +529,8 @@ def _swap_under_load(
             assert await _answer(models) == number % 4 + 1
             assert answered > before
             shutil.rmtree(folder / str(number - 1))
+            await _drained(models)
+            memory.append(psutil.Process().memory_info().rss)
         stop.set()
         await asyncio.gather(*tasks)
         await _drained(models)
@@ -531,6 +538,7 @@ def _swap_under_load(
 
     _put(scales[1], folder / "1")
     _serving(_parsed(_config(folder)), use)
+    return memory
 
 
 def test_swaps_under_load_fail_no_request(folder: pathlib.Path, scales: list[pathlib.Path]):
@@ -539,7 +547,8 @@ def test_swaps_under_load_fail_no_request(folder: pathlib.Path, scales: list[pat
 
 @pytest.mark.slow
 def test_many_swaps_under_load_fail_no_request(folder: pathlib.Path, scales: list[pathlib.Path]):
-    _swap_under_load(folder, scales, swaps=100, clients=16)
+    memory = _swap_under_load(folder, scales, swaps=100, clients=16)
+    assert memory[-1] < 1.05 * memory[0]
 
 
 def test_runs_are_reported(folder: pathlib.Path, scales: list[pathlib.Path]):

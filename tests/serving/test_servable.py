@@ -59,6 +59,17 @@ def test_computes_only_the_outputs_asked_for(kinds: Servable):
     assert kinds.run("two", inputs).keys() == {"c", "p", "s"}
 
 
+def test_ever_new_choices_of_outputs_are_not_all_kept(
+    saved_models: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("serving.servable.MOST_CALLABLES", 2)
+    kinds = Servable(saved_models / "kinds/1")
+    inputs = {"a": np.ones((2, 3), np.float32), "b": np.array([1, 2], np.int32)}
+    for outputs in (["c"], ["s"], ["p"], ["c", "s"], ["c"]):
+        assert kinds.run("two", inputs, outputs).keys() == {*outputs}
+        assert len(kinds._callables) <= 2
+
+
 def test_strings_and_scalars_are_arrays(kinds: Servable):
     text = kinds.run("text", {"img_bytes": np.array([b"ab", b""], dtype=object)})
     assert text["echo"].dtype == object
