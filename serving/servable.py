@@ -90,15 +90,18 @@ class Servable:
         return {name: _as_array(value) for name, value in zip(names, values, strict=True)}
 
     def uninitialized_variables(self) -> list[str]:
-        """Names of the variables that hold no value, as when their files are missing."""
-        handles = [op for op in self._graph.get_operations() if op.type == "VarHandleOp"]
+        """Names of the variables that signatures use and that hold no value.
+
+        Others may well hold none: Keras's export lists each of its variables a second time.
+        """
+        handles = [op for op in self._used_operations() if op.type == "VarHandleOp"]
         if not handles:
             return []
         with self._graph.as_default():
             checks = [tf.raw_ops.VarIsInitializedOp(resource=op.outputs[0]) for op in handles]
         with self._lock.reading(), _tensorflow_errors():
             initialized = self._session.run(checks)
-        return [op.name for op, ready in zip(handles, initialized, strict=True) if not ready]
+        return sorted(op.name for op, ready in zip(handles, initialized, strict=True) if not ready)
 
     def assign(self, values: Mapping[str, np.ndarray]) -> None:
         """Gives variables new values, all at once: no signature ever sees some new and some old.
@@ -124,6 +127,23 @@ class Servable:
         # Ops and graph refer to each other, so only the collector frees them.
         gc.collect()
         _return_freed_memory()
+
+    def _used_operations(self) -> set[tf.Operation]:
+        """What the signatures' outputs are computed from."""
+        used: set[tf.Operation] = set()
+        waiting = [
+            self._graph.get_tensor_by_name(tensor.name).op
+            for signature in self.signatures.values()
+            for tensor in signature.outputs.values()
+            if tensor.name
+        ]
+        while waiting:
+            operation = waiting.pop()
+            if operation not in used:
+                used.add(operation)
+                waiting += [tensor.op for tensor in operation.inputs]
+                waiting += operation.control_inputs
+        return used
 
     def _check_tensors(self, name: str, signature: meta_graph_pb2.SignatureDef) -> None:
         for tensor in (*signature.inputs.values(), *signature.outputs.values()):
