@@ -6,12 +6,14 @@ import asyncio
 import concurrent.futures
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
 
 from serving import model_config, version_check
+from serving.batching import BatchRecord
+from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.model import Model, VersionState
 from serving.served_version import ServedVersion
@@ -29,6 +31,8 @@ class Models:
         *,
         poll_seconds: float = 1.0,
         keep_last: bool = True,
+        batching: BatchingSettings | None = None,
+        on_batch: Callable[[ServedVersion, BatchRecord], None] | None = None,
         intra_op_threads: int = 0,
         inter_op_threads: int = 0,
     ) -> None:
@@ -36,13 +40,16 @@ class Models:
 
         `poll_seconds` is the time between looks into the folders, 0 for none after the first.
         `keep_last` keeps the last versions in service when all are gone from the folder;
-        TensorFlow Serving does so only with servable_versions_always_present.
+        TensorFlow Serving does so only with servable_versions_always_present. `on_batch` is called
+        on the event loop after each run of a signature.
 
         Raises ServingError for a configuration that TensorFlow Serving would refuse.
         """
         model_config.validate(config)
         self._poll_seconds = poll_seconds
         self._keep_last = keep_last
+        self._batching = batching or BatchingSettings()
+        self._on_batch = on_batch
         self._threads = (intra_op_threads, inter_op_threads)
         self._models: dict[str, Model] = {}
         self._removed: dict[str, Model] = {}
@@ -232,4 +239,4 @@ class Models:
         servable = await loop.run_in_executor(
             self._loader, version_check.load_checked, path, *self._threads
         )
-        return ServedVersion(name, number, servable)
+        return ServedVersion(name, number, servable, self._batching, self._on_batch)
