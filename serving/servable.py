@@ -57,11 +57,7 @@ class Servable:
             for name, signature in sorted(meta_graph.signature_def.items())
             if name != INIT_SIGNATURE
         }
-        self.initializer = (
-            meta_graph.signature_def[INIT_SIGNATURE]
-            if INIT_SIGNATURE in meta_graph.signature_def
-            else None
-        )
+        self.initializer = meta_graph.signature_def.get(INIT_SIGNATURE)
 
     def run(
         self,

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.grpc_server import GrpcServer
 from serving.metrics import Metrics
@@ -45,18 +46,26 @@ class Server:
         settings: Settings,
         extra_routes: Sequence[BaseRoute] = (),
         poll_seconds: float = 1.0,
+        batching: BatchingSettings | None = None,
     ) -> None:
         """Takes the configuration; `start` does the rest.
 
         Args:
             extra_routes: as of `rest.build_app`.
-            poll_seconds: as of `Models`.
+            poll_seconds, batching: as of `Models`.
 
         Raises:
             StartError: for a configuration that cannot be served, or a folder that is not there.
         """
+        self._settings = settings
+        self._metrics = Metrics()
         try:
-            self.models = Models(config, poll_seconds=poll_seconds)
+            self.models = Models(
+                config,
+                poll_seconds=poll_seconds,
+                batching=batching,
+                on_batch=self._metrics.observe_batch,
+            )
         except ServingError as error:
             raise StartError(error.message) from error
         for model in config.model_config_list.config:
@@ -64,8 +73,6 @@ class Server:
                 raise StartError(
                     f"Model {model.name} needs a folder of versions. Received: {model.base_path}"
                 )
-        self._settings = settings
-        self._metrics = Metrics()
         self.app = build_app(self.models, settings, extra_routes, self._metrics)
 
     async def start(self) -> None:
@@ -119,6 +126,7 @@ async def run(
     settings: Settings,
     extra_routes: Sequence[BaseRoute] = (),
     poll_seconds: float = 1.0,
+    batching: BatchingSettings | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; prints the ports once every model is available.
 
@@ -130,7 +138,7 @@ async def run(
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-    server = Server(config, settings, extra_routes, poll_seconds)
+    server = Server(config, settings, extra_routes, poll_seconds, batching)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

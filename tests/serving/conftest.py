@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Iterator
 
 import pytest
 import tensorflow as tf
+
+from tests.serving.running import Running, running
 
 
 def _spec(dtype: tf.DType, *shape: int | None) -> tf.TensorSpec:
@@ -141,3 +144,13 @@ def saved_models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     )
     (root / "empty/1").mkdir(parents=True)
     return root
+
+
+@pytest.fixture(scope="session")
+def server(saved_models: pathlib.Path) -> Iterator[Running]:
+    """A server of `half_plus_two`, `kinds` and `examples`, with metrics."""
+    names = ("half_plus_two", "kinds", "examples")
+    with running(
+        {name: saved_models / name for name in names}, metrics_path="/monitoring/prometheus/metrics"
+    ) as one:
+        yield one
