@@ -133,12 +133,12 @@ async def run(
     Raises:
         StartError: if it cannot start.
     """
+    server = Server(config, settings, extra_routes, poll_seconds, batching)
     # What imports made stays: the collector need not look at it each time that a request makes
     # many lists. Models are loaded after this, and go when they are replaced.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-    server = Server(config, settings, extra_routes, poll_seconds, batching)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
