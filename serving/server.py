@@ -196,10 +196,17 @@ def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends at once (TCP_NODELAY) where the protocol is named; `create_server` does not
+    # name it, and then an answer of two packets waits 40 ms for the client to acknowledge one.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((host, port), family=family)
+        listener.bind((host, port))
+        listener.listen()
     except OSError as error:
+        listener.close()
         raise StartError(f"Cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
 
 
 def _why(error: Exception, settings: Settings) -> str:
