@@ -109,8 +109,8 @@ class Models:
         AVAILABLE, INVALID_ARGUMENT for an unknown label.
         """
         model = self._models.get(name)
-        if model is not None and label is not None:
-            version = model.labels.get(label)
+        if label is not None:
+            version = model.labels.get(label) if model else None
             if version is None:
                 raise ServingError(
                     grpc.StatusCode.INVALID_ARGUMENT,

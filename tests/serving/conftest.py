@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pathlib
 from collections.abc import Iterator
 
@@ -103,6 +104,21 @@ class Examples(tf.Module):
         return {"outputs": 0.5 * self._parse(inputs)[:, tf.newaxis] + 2.0}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _frozen_modules() -> None:
+    """Closing a model collects garbage; what was imported need not be looked at each time."""
+    gc.collect()
+    gc.freeze()
+
+
+class Slow(tf.Module):
+    """Counts to n, one by one."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="n")])
+    def count(self, n: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"n": tf.while_loop(lambda i: tf.reduce_any(i < n), lambda i: [i + 1], [0 * n])[0]}
+
+
 @pytest.fixture(scope="session")
 def saved_models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A folder of models: `half_plus_two` (versions 1 and 2), `kinds`, `examples`, `empty`.
@@ -154,3 +170,12 @@ def server(saved_models: pathlib.Path) -> Iterator[Running]:
         {name: saved_models / name for name in names}, metrics_path="/monitoring/prometheus/metrics"
     ) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def slow_model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A model whose answer takes 5 us for each of the number that it is asked for."""
+    path = tmp_path_factory.mktemp("slow")
+    module = Slow()
+    tf.saved_model.save(module, str(path / "1"), signatures={"serving_default": module.count})
+    return path
