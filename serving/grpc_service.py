@@ -45,9 +45,12 @@ def _answers(method: _Method) -> _Method:
 
     @functools.wraps(method)
     async def answer(self: Any, request: Message, context: grpc.aio.ServicerContext) -> Message:
-        start, status = time.perf_counter(), grpc.StatusCode.OK
+        # What neither answers nor fails was cancelled.
+        start, status = time.perf_counter(), grpc.StatusCode.CANCELLED
         try:
-            return await method(self, request, context)
+            response = await method(self, request, context)
+            status = grpc.StatusCode.OK
+            return response
         except ServingError as error:
             status = error.code
             if error.retry_after is not None:
@@ -125,13 +128,14 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> inference_pb2.MultiInferenceResponse:
         """Several questions about the same examples, to one model."""
         specs = [task.model_spec for task in request.tasks]
-        if not all(spec.name for spec in specs):
-            raise _invalid("Found ModelSpec with an empty model name.")
-        if len({spec.name for spec in specs}) > 1:
-            raise _invalid(
-                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
-            )
         with self._inference.use(specs[0] if specs else ModelSpec()) as version:
+            for spec in specs:
+                if not spec.name:
+                    raise _invalid("Found ModelSpec with an empty model name.")
+                if spec.name != version.name:
+                    raise _invalid(
+                        "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+                    )
             results = await self._inference.multi_inference(
                 version,
                 [Task(task.model_spec.signature_name, task.method_name) for task in request.tasks],

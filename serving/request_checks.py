@@ -24,7 +24,7 @@ class Limits(NamedTuple):
     """How much one request may hold: rows of an input, and pixels of an image."""
 
     rows: int = 16_384
-    pixels: int = 100_000_000
+    pixels: int = 50_000_000
 
 
 def check_inputs(

@@ -119,8 +119,9 @@ class RestApi:
                     {"Retry-After": f"{max(1, round(retry))}"} if retry is not None else None,
                 )
             else:
-                version = {"X-Model-Version": str(answer.version)} if answer.version else None
-                response = Response(answer.body, 200, version, media_type="application/json")
+                known = answer.version is not None
+                headers = {"X-Model-Version": str(answer.version)} if known else None
+                response = Response(answer.body, 200, headers, media_type="application/json")
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, target: str) -> Answer:
@@ -137,11 +138,14 @@ class RestApi:
                 grpc.StatusCode.INVALID_ARGUMENT, f"Malformed request: {method} {target}"
             )
         spec = _spec(match)
-        start, status = time.perf_counter(), grpc.StatusCode.OK
+        # What neither answers nor fails was cancelled.
+        start, status = time.perf_counter(), grpc.StatusCode.CANCELLED
         try:
-            return await ask(spec, await request.body(), request.scope.get(DEADLINE))
-        except ServingError as error:
-            status = error.code
+            answer = await ask(spec, await request.body(), request.scope.get(DEADLINE))
+            status = grpc.StatusCode.OK
+            return answer
+        except Exception as error:
+            status = error.code if isinstance(error, ServingError) else grpc.StatusCode.INTERNAL
             raise
         finally:
             if spec.name in self._inference.models.names:
