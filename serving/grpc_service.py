@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving import examples, grpc_tensors, model_info
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.example_results import Classes
 from serving.inference import DEFAULT_SIGNATURE, Inference, Task
 from serving.metrics import Metrics
@@ -131,9 +131,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         with self._inference.use(specs[0] if specs else ModelSpec()) as version:
             for spec in specs:
                 if not spec.name:
-                    raise _invalid("Found ModelSpec with an empty model name.")
+                    raise invalid("Found ModelSpec with an empty model name.")
                 if spec.name != version.name:
-                    raise _invalid(
+                    raise invalid(
                         "All ModelSpecs in a MultiInferenceRequest must access the same model name."
                     )
             results = await self._inference.multi_inference(
@@ -160,10 +160,10 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """The signatures of a model."""
         spec = _spec_of(request)
         if not request.metadata_field:
-            raise _invalid("GetModelMetadataRequest must specify at least one metadata_field")
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != "signature_def":
-                raise _invalid(f"Metadata field {field} is not supported")
+                raise invalid(f"Metadata field {field} is not supported")
         with self._inference.use(spec) as version:
             response = get_model_metadata_pb2.GetModelMetadataResponse(
                 model_spec=model_info.spec_of(version)
@@ -202,7 +202,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serves other models, or other versions of them, from now on."""
         if request.config.WhichOneof("config") != "model_config_list":
-            raise _invalid(
+            raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
                 "ModelConfigList is currently supported"
             )
@@ -217,7 +217,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 def _spec_of(request: Message) -> ModelSpec:
     if not request.HasField("model_spec"):
-        raise _invalid("Missing ModelSpec")
+        raise invalid("Missing ModelSpec")
     return request.model_spec
 
 
@@ -244,7 +244,3 @@ def _regression(values: Any) -> regression_pb2.RegressionResult:
     for value in values.tolist():
         result.regressions.add(value=value)
     return result
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

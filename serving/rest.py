@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving import json_examples, json_outputs, json_tensors, json_text, metrics, model_info
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.guard import DEADLINE, Guard, json_error
 from serving.inference import DEFAULT_SIGNATURE, Inference
 from serving.models import Models
@@ -134,9 +134,7 @@ class RestApi:
             verb
         )
         if ask is None:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT, f"Malformed request: {method} {target}"
-            )
+            raise invalid(f"Malformed request: {method} {target}")
         spec = _spec(match)
         # What neither answers nor fails was cancelled.
         start, status = time.perf_counter(), grpc.StatusCode.CANCELLED
@@ -155,7 +153,7 @@ class RestApi:
     def _describe(self, match: re.Match[str]) -> Answer:
         """Status or metadata of a model."""
         if not match[1]:
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing model name in request.")
+            raise invalid("Missing model name in request.")
         spec = _spec(match)
         if match[4] != "metadata":
             status = model_info.status(self._inference.models, spec)
@@ -202,8 +200,7 @@ def _spec(match: re.Match[str]) -> ModelSpec:
     spec = ModelSpec(name=unquote(match[1]))
     if match[2]:
         if int(match[2]) >= 1 << 63:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 f"Failed to convert version: {match[2]} to numeric.",
             )
         spec.version.value = int(match[2])
@@ -215,15 +212,12 @@ def _spec(match: re.Match[str]) -> ModelSpec:
 def _inputs_of(version: ServedVersion, signature_name: str) -> Any:
     name = signature_name or DEFAULT_SIGNATURE
     if name not in version.signatures:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
+        raise invalid(
             f'Serving signature name: "{name}" not found in signature def',
         )
     infos = version.signatures[name].inputs
     if not infos:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT, f"Failed to get input map for signature: {name}"
-        )
+        raise invalid(f"Failed to get input map for signature: {name}")
     return infos
 
 
