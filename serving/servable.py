@@ -26,7 +26,7 @@ class Servable:
     """A loaded SavedModel. All methods may be called from any thread.
 
     `signatures` maps each name to its SignatureDef, without the initialiser that TensorFlow lists
-    among them; `path` is the version's folder.
+    among them, which is `initializer`, None where there is none; `path` is the version's folder.
     """
 
     def __init__(self, path: pathlib.Path, *, intra_op_threads: int = 0, inter_op_threads: int = 0):
@@ -59,6 +59,7 @@ class Servable:
         except BaseException:
             self.close()
             raise
+        self.initializer = meta_graph.signature_def.get(INIT_SIGNATURE)
 
     def run(
         self,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import pathlib
+from collections.abc import Iterator
 
 import pytest
 import tensorflow as tf
+
+from tests.serving.running import Running, running
 
 
 def _spec(dtype: tf.DType, *shape: int | None) -> tf.TensorSpec:
@@ -108,6 +111,14 @@ def _frozen_modules() -> None:
     gc.freeze()
 
 
+class Slow(tf.Module):
+    """Counts to n, one by one."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="n")])
+    def count(self, n: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"n": tf.while_loop(lambda i: tf.reduce_any(i < n), lambda i: [i + 1], [0 * n])[0]}
+
+
 @pytest.fixture(scope="session")
 def saved_models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A folder of models: `half_plus_two` (versions 1 and 2), `kinds`, `examples`, `empty`.
@@ -149,3 +160,22 @@ def saved_models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     )
     (root / "empty/1").mkdir(parents=True)
     return root
+
+
+@pytest.fixture(scope="session")
+def server(saved_models: pathlib.Path) -> Iterator[Running]:
+    """A server of `half_plus_two`, `kinds` and `examples`, with metrics."""
+    names = ("half_plus_two", "kinds", "examples")
+    with running(
+        {name: saved_models / name for name in names}, metrics_path="/monitoring/prometheus/metrics"
+    ) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def slow_model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A model whose answer takes 5 us for each of the number that it is asked for."""
+    path = tmp_path_factory.mktemp("slow")
+    module = Slow()
+    tf.saved_model.save(module, str(path / "1"), signatures={"serving_default": module.count})
+    return path
