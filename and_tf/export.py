@@ -51,6 +51,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="classes that `classify` answers (default: 5)",
     )
     parser.add_argument(
+        "--thumbnails",
+        action="store_true",
+        help="store the rows' images at 48 pixels, 64 MiB at most, for the server's page",
+    )
+    parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
@@ -152,9 +157,11 @@ def export(config: RunConfig, run: RunDirectory, output: Path, args: argparse.Na
     quieten()
     from and_tf.exporting.description import describe, export_card
     from and_tf.exporting.prediction_logs import warm_up_logs, write_logs
+    from and_tf.exporting.projection import project
     from and_tf.exporting.row_bank import RowBank
     from and_tf.exporting.rows import embed_rows, load_image_sets, with_labels
     from and_tf.exporting.signatures import Exported
+    from and_tf.exporting.thumbnails import write_thumbnails
     from and_tf.exporting.trained_encoder import load_encoder
     from and_tf.exporting.verification import expected_answers, verify_saved_model
     from and_tf.exporting.version_folder import write_next_version
@@ -185,6 +192,10 @@ def export(config: RunConfig, run: RunDirectory, output: Path, args: argparse.Na
         extra = folder / "assets.extra"
         write_logs(extra / "tf_serving_warmup_requests", warm_up_logs(inputs, image_shape))
         write_text(extra / "and_tf.json", json.dumps(description, indent=2) + "\n")
+        if len(rows):
+            write_text(extra / "projection.json", json.dumps(project(rows)) + "\n")
+        if args.thumbnails and sets:
+            write_thumbnails(extra / "thumbnails", sets, config.evaluation.batch_size)
         run_card = run.model_card.read_text(encoding="utf-8") if run.model_card.exists() else ""
         write_text(folder / "model_card.md", export_card(description, run_card))
         logs = expected_answers(encoder, image_size, rows, answers, *vote)
