@@ -81,7 +81,7 @@ def test_a_version_is_whole(exported):
     found = {str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file()}
     assert found == {
         "saved_model.pb", "fingerprint.pb", "model_card.md", "assets.extra/and_tf.json",
-        "assets.extra/tf_serving_warmup_requests", "variables/variables.index",
+        "assets.extra/tf_serving_warmup_requests", "assets.extra/projection.json", "variables/variables.index",
         "variables/variables.data-00000-of-00001",
     }  # fmt: skip
 
@@ -244,7 +244,7 @@ def test_an_unfinished_run_with_rows_of_ones_own(unfinished, tmp_path, capsys):
     for number in range(3):
         Image.fromarray(np.full((30, 40, 3), 80 * number, np.uint8)).save(gallery / f"{number}.png")
     output = tmp_path / "out"
-    arguments = [str(unfinished), "--output", str(output), "--rows", str(gallery)]
+    arguments = [str(unfinished), "--output", str(output), "--rows", str(gallery), "--thumbnails"]
     assert export.main(arguments) == 0
     assert "the run is not over: exporting its last checkpoint, after 1 epochs" in (
         capsys.readouterr().out
@@ -259,6 +259,7 @@ def test_an_unfinished_run_with_rows_of_ones_own(unfinished, tmp_path, capsys):
     described = json.loads((output / "1/assets.extra/and_tf.json").read_text())
     assert described["class_names"] is described["vote"] is None
     assert described["num_labelled_rows"] == 0
+    assert len(np.load(output / "1/assets.extra/thumbnails/offsets.npy")) == 4
 
     labels = tmp_path / "labels.csv"
     labels.write_text("file,label\n0.png,dark\n2.png,bright\n")
@@ -290,6 +291,7 @@ def test_the_encoder_alone(trained_run, tmp_path):
         (["RUN", "--set", "encoder.width=2"], "the run was begun with 0.25, which cannot change"),
         (["RUN", "--set", "data.nonsense=2"], "data.nonsense: unknown key."),
         (["RUN", "--format", "onnx", "--rows", "all"], "holds the encoder alone, without rows."),
+        (["RUN", "--format", "litert", "--thumbnails"], "without rows. Received: --thumbnails"),
         (["EMPTY"], "has neither a model nor a checkpoint yet. Train first: python -m and_tf.train"),
         (["BROKEN"], "The model cannot be read; python -m and_tf.train --run-dir "),
         (["MOVED"], "does not exist. Received: 'moved' If the images have moved, --set data.path="),

@@ -91,7 +91,9 @@ def test_a_batch_is_its_images():
     assert decoder(20, 20, 20)(tf.constant([], tf.string)).shape == (0, 20, 20, 3)
 
 
-@pytest.mark.parametrize("contents", [b"", b"no image", FILES["png"][:60], b"\xff\xd8\xff\xe0", b"BM"])
+@pytest.mark.parametrize(
+    "contents", [b"", b"no image", FILES["png"][:60], b"\xff\xd8\xff\xe0", b"BM"]
+)
 def test_what_is_no_image_is_an_invalid_argument(contents):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decoder(12, 9, None)([FILES["png"], contents])

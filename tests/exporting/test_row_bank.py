@@ -110,4 +110,7 @@ def test_a_bank_without_labels_can_be_taught_some():
     bank, taught = RowBank(rows, 9, 0.1), unit(2)
     assert set(bank.neighbours(tf.constant(taught), 3)["labels"].numpy().ravel()) == {b""}
     teach(bank, taught, [0, 1], ["fox", "gnu"])
-    assert bank.neighbours(tf.constant(taught), 1)["labels"].numpy().tolist() == [[b"fox"], [b"gnu"]]
+    assert bank.neighbours(tf.constant(taught), 1)["labels"].numpy().tolist() == [
+        [b"fox"],
+        [b"gnu"],
+    ]

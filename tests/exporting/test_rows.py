@@ -84,7 +84,9 @@ def test_refuses_what_cannot_be_rows(folder):
     with pytest.raises(ValueError, match="no held-out images"):
         run = config("data.source=folder", f"data.path={folder}", "data.image_size=16")
         load_image_sets(run, "test", (16, 16, 3))
-    with pytest.raises(ValueError, match="takes images of 32 x 32 pixels. Received: 'digits/train'"):
+    with pytest.raises(
+        ValueError, match="takes images of 32 x 32 pixels. Received: 'digits/train'"
+    ):
         load_image_sets(config(), "train", (32, 32, 3))
     shutil.rmtree(folder)
     with pytest.raises(ValueError, match="does not exist"):
