@@ -117,6 +117,8 @@ def explain(error: Exception) -> str | None:
         return "No space left on the disk of --output; nothing was exported"
     if isinstance(error, PermissionError):
         return f"--output cannot be written to: {error.strerror}. Received: {error.filename}"
+    if type(error).__name__ == "DataLossError":  # TensorFlow's, which may not be imported here
+        return f"The files of the data set are damaged: {str(error).splitlines()[0]}"
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return "Not enough memory; nothing was exported. Choose fewer --rows"
     return None
