@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
@@ -14,6 +14,7 @@ from tensorflow_serving.config import model_server_config_pb2 as config_pb2
 from serving import model_config, version_check
 from serving.errors import ServingError
 from serving.model import Model, VersionState
+from serving.servable import Servable
 from serving.served_version import ServedVersion
 
 
@@ -29,6 +30,7 @@ class Models:
         *,
         poll_seconds: float = 1.0,
         keep_last: bool = True,
+        before_swap: Callable[[str, Servable], Callable[[], None]] | None = None,
         intra_op_threads: int = 0,
         inter_op_threads: int = 0,
     ) -> None:
@@ -37,12 +39,16 @@ class Models:
         `poll_seconds` is the time between looks into the folders, 0 for none after the first.
         `keep_last` keeps the last versions in service when all are gone from the folder;
         TensorFlow Serving does so only with servable_versions_always_present.
+        `before_swap` is called, in a thread, with a model's name and each version that is about to
+        serve, and may refuse it by a ServingError; what it returns is called before the version is
+        freed.
 
         Raises ServingError for a configuration that TensorFlow Serving would refuse.
         """
         model_config.validate(config)
         self._poll_seconds = poll_seconds
         self._keep_last = keep_last
+        self._before_swap = before_swap
         self._threads = (intra_op_threads, inter_op_threads)
         self._models: dict[str, Model] = {}
         self._removed: dict[str, Model] = {}
@@ -228,8 +234,17 @@ class Models:
             model.labels = dict(model.config.version_labels)
 
     async def _load(self, name: str, number: int, path: pathlib.Path) -> ServedVersion:
-        loop = asyncio.get_running_loop()
-        servable = await loop.run_in_executor(
-            self._loader, version_check.load_checked, path, *self._threads
+        return await asyncio.get_running_loop().run_in_executor(
+            self._loader, self._load_blocking, name, number, path
         )
-        return ServedVersion(name, number, servable)
+
+    def _load_blocking(self, name: str, number: int, path: pathlib.Path) -> ServedVersion:
+        servable = version_check.load_checked(path, *self._threads)
+        if self._before_swap is None:
+            return ServedVersion(name, number, servable)
+        try:
+            before_close = self._before_swap(name, servable)
+        except ServingError:
+            servable.close()
+            raise
+        return ServedVersion(name, number, servable, before_close)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -19,10 +19,18 @@ class ServedVersion:
     Belongs to the event loop; only `servable` may be used from other threads.
     """
 
-    def __init__(self, name: str, version: int, servable: Servable) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        servable: Servable,
+        before_close: Callable[[], None] | None = None,
+    ) -> None:
+        """`before_close` is called, in a thread, before the servable is freed."""
         self.name = name
         self.version = version
         self.servable = servable
+        self._before_close = before_close
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -62,4 +70,9 @@ class ServedVersion:
     async def drain(self) -> None:
         """Waits until nobody uses the version, then frees it."""
         await self._unused.wait()
-        await asyncio.to_thread(self.servable.close)
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        if self._before_close is not None:
+            self._before_close()
+        self.servable.close()

@@ -160,6 +160,8 @@ class Teacher:
                     open_for_more = False
                     break
                 requests.append(following)
+            # Whoever gave up waiting is dropped; from here on nobody can.
+            requests = [one for one in requests if one.done.set_running_or_notify_cancel()]
             try:
                 with self._lock:
                     self._answer(_Group(requests, dict(self._rows)))
