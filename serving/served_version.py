@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving.batching import Batcher, BatchRecord
+from serving.batching_settings import BatchingSettings
 from serving.servable import Servable
 
 
@@ -24,13 +26,17 @@ class ServedVersion:
         name: str,
         version: int,
         servable: Servable,
+        batching: BatchingSettings,
+        on_batch: Callable[[ServedVersion, BatchRecord], None] | None = None,
         before_close: Callable[[], None] | None = None,
     ) -> None:
-        """`before_close` is called, in a thread, before the servable is freed."""
+        """`on_batch` is called on the event loop after each run, `before_close` in a thread."""
         self.name = name
         self.version = version
         self.servable = servable
         self._before_close = before_close
+        observe = None if on_batch is None else lambda record: on_batch(self, record)
+        self._batcher = Batcher(servable, batching, observe)
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -44,6 +50,11 @@ class ServedVersion:
     def path(self) -> pathlib.Path:
         """The version's folder."""
         return self.servable.path
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows of requests that wait for a batch."""
+        return self._batcher.queued_rows
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[ServedVersion]:
@@ -64,8 +75,8 @@ class ServedVersion:
         outputs: Sequence[str] | None = None,
         deadline: float | None = None,
     ) -> dict[str, np.ndarray]:
-        """As Servable.run, without blocking the event loop."""
-        return await asyncio.to_thread(self.servable.run, signature_name, inputs, outputs)
+        """As Batcher.run: a signature's answer, computed in a batch with other requests'."""
+        return await self._batcher.run(signature_name, inputs, outputs, deadline)
 
     async def drain(self) -> None:
         """Waits until nobody uses the version, then frees it."""
@@ -73,6 +84,7 @@ class ServedVersion:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        self._batcher.close()
         if self._before_close is not None:
             self._before_close()
         self.servable.close()
