@@ -22,7 +22,10 @@ _FREE = (
     "optimizer.drops",
     "optimizer.drop_factor",
     "train.checkpoint_every_epochs",
+    "train.checkpoint_every_minutes",
     "train.keep_checkpoints",
+    "train.keep_rounds",
+    "watchdog",
     "evaluation",
 )
 
