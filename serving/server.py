@@ -10,18 +10,19 @@ import pathlib
 import signal
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import uvicorn
-from starlette.routing import BaseRoute
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from serving import page, rows_api
 from serving.errors import ServingError
 from serving.grpc_server import GrpcServer
 from serving.metrics import Metrics
 from serving.models import Models
 from serving.rest import build_app
 from serving.settings import Settings
+from serving.teachers import Teachers
 
 # How often health asks the models whether all are available.
 _HEALTH_SECONDS = 0.25
@@ -43,20 +44,20 @@ class Server:
         self,
         config: ModelServerConfig,
         settings: Settings,
-        extra_routes: Sequence[BaseRoute] = (),
         poll_seconds: float = 1.0,
     ) -> None:
         """Takes the configuration; `start` does the rest.
 
         Args:
-            extra_routes: as of `rest.build_app`.
             poll_seconds: as of `Models`.
 
         Raises:
             StartError: for a configuration that cannot be served, or a folder that is not there.
         """
+        self._teachers = _teachers(settings)
+        before_swap = self._teachers.attach if self._teachers else None
         try:
-            self.models = Models(config, poll_seconds=poll_seconds)
+            self.models = Models(config, poll_seconds=poll_seconds, before_swap=before_swap)
         except ServingError as error:
             raise StartError(error.message) from error
         for model in config.model_config_list.config:
@@ -66,7 +67,12 @@ class Server:
                 )
         self._settings = settings
         self._metrics = Metrics()
-        self.app = build_app(self.models, settings, extra_routes, self._metrics)
+        limits = rows_api.RowLimits(image_pixels=settings.most_pixels)
+        routes = rows_api.routes(self.models, self._teachers, limits)
+        if settings.page:
+            routes += page.routes(self.models, self._teachers)
+        open_paths = page.OPEN_PATHS if settings.page else frozenset()
+        self.app = build_app(self.models, settings, routes, self._metrics, open_paths)
 
     async def start(self) -> None:
         """Opens both ports, then loads the models; returns when that is done.
@@ -104,6 +110,8 @@ class Server:
                 await self.models.close()
         except TimeoutError:
             _logger.warning("Models were still in use after %g s", seconds)
+        if self._teachers is not None:
+            await asyncio.to_thread(self._teachers.close)
 
     async def _report_health(self) -> None:
         reported = None
@@ -117,7 +125,6 @@ class Server:
 async def run(
     config: ModelServerConfig,
     settings: Settings,
-    extra_routes: Sequence[BaseRoute] = (),
     poll_seconds: float = 1.0,
 ) -> None:
     """Serves until SIGTERM or SIGINT; prints the ports once every model is available.
@@ -130,7 +137,7 @@ async def run(
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-    server = Server(config, settings, extra_routes, poll_seconds)
+    server = Server(config, settings, poll_seconds)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -184,6 +191,19 @@ def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     )
     config.load()
     return config
+
+
+def _teachers(settings: Settings) -> Teachers | None:
+    if settings.rows_dir is None:
+        return None
+    try:
+        settings.rows_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(
+            f"The folder of taught rows cannot be made: {error.strerror}. "
+            f"Received: {settings.rows_dir}"
+        ) from error
+    return Teachers(settings.rows_dir, settings.most_taught_rows)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pathlib
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -13,10 +14,14 @@ import tensorflow as tf
 from PIL import Image
 
 from and_tf.config import RunConfig
+from and_tf.data.in_memory import InMemoryImageSet
 from and_tf.exporting.description import describe
+from and_tf.exporting.projection import project
 from and_tf.exporting.row_bank import RowBank
 from and_tf.exporting.rows import Rows
 from and_tf.exporting.signatures import Exported
+from and_tf.exporting.thumbnails import write_thumbnails
+from tests.serving.running import Running, running
 
 
 def _spec(dtype: tf.DType, *shape: int | None) -> tf.TensorSpec:
@@ -171,9 +176,9 @@ def save_export(path: pathlib.Path, seed: int) -> None:
     colours = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 100, -1)(pixels))
     turned = keras.layers.Dense(4, kernel_initializer="orthogonal", use_bias=False)(colours)
     encoder = keras.Model(pixels, keras.layers.UnitNormalization()(turned), name=f"seed{seed}")
-    images = [coloured(colour, n) for colour in EXPORT_COLOURS.values() for n in range(3)]
+    images = np.stack([coloured(rgb, n) for rgb in EXPORT_COLOURS.values() for n in range(3)])
     rows = Rows(
-        encoder.predict(np.stack(images), verbose=0),
+        encoder.predict(images, verbose=0),
         np.repeat([0, 1], 3).astype(np.int32),
         list(EXPORT_COLOURS),
         [f"{name}/{n}.png" for name in EXPORT_COLOURS for n in range(3)],
@@ -181,8 +186,11 @@ def save_export(path: pathlib.Path, seed: int) -> None:
     exported = Exported(encoder, None, RowBank(rows, 5, 0.1), True, neighbours=4, top=3)
     exported.save(str(path))
     facts = describe(RunConfig(), encoder, exported, rows, path)
-    (path / "assets.extra").mkdir()
-    (path / "assets.extra" / "and_tf.json").write_text(json.dumps(facts), encoding="utf-8")
+    extra = path / "assets.extra"
+    extra.mkdir()
+    (extra / "and_tf.json").write_text(json.dumps(facts), encoding="utf-8")
+    (extra / "projection.json").write_text(json.dumps(project(rows)), encoding="utf-8")
+    write_thumbnails(extra / "thumbnails", [InMemoryImageSet("colours", images)], 4)
 
 
 @pytest.fixture(scope="session")
@@ -207,3 +215,17 @@ def coloured_png():
         return buffer.getvalue()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def colours_server(
+    exports: pathlib.Path, saved_models: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A server that can be taught, with its page: `colours`, and `half_plus_two`, which cannot.
+
+    It is shared: leave no rows behind.
+    """
+    folders = {"colours": exports / "colours", "half_plus_two": saved_models / "half_plus_two"}
+    rows_dir = tmp_path_factory.mktemp("rows")
+    with running(folders, rows_dir=rows_dir, page=True) as server:
+        yield server
