@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { drawClasses, drawMap, drawNeighbours, element, frame } from "./drawing.js";
 
-const SHOWN_TAUGHT_ROWS = 24;
+const SHOWN_TAUGHT_ROWS = 12;
 
 const byId = (id) => document.getElementById(id);
 const modelChoice = byId("model");
@@ -62,6 +62,7 @@ async function take(file) {
     byId("preview").src = url;
     byId("preview").alt = file.name;
     byId("preview").hidden = false;
+    byId("teach").hidden = false;
     byId("invitation").textContent = file.name;
     if (chosen()) await ask();
   } catch (error) {
@@ -91,15 +92,18 @@ async function ask() {
     drawNeighbours(byId("neighbours"), neighbours, (row) => api.picture(model.name, row));
   }
   if (classes) drawClasses(byId("classes"), classes);
-  if (map) drawMap(byId("map"), byId("legend"), byId("map-caption"), map, embedded.embedding);
+  if (map) {
+    const likely = classes?.classes ?? [];
+    drawMap(byId("map"), byId("legend"), byId("map-caption"), map, embedded.embedding, likely);
+  }
   say(classes ? `Most likely: ${classes.classes[0]}` : "Done.");
 }
 
 async function showTaught() {
   const model = chosen().name;
   const { rows, total } = await api.taughtRows(model, SHOWN_TAUGHT_ROWS);
-  const more = total > rows.length ? `, of which the first ${rows.length} are shown` : "";
-  byId("taught-count").textContent = `${total} taught rows${more}.`;
+  const more = total > rows.length ? `; the first ${rows.length} are shown` : "";
+  byId("taught-count").textContent = `Rows taught so far: ${total}${more}.`;
   byId("taught").replaceChildren(
     ...rows.map((row) => {
       const button = element("button", { type: "button", textContent: "Forget" });
@@ -147,10 +151,6 @@ modelChoice.addEventListener("change", () => changeModel().catch(fail));
 
 byId("teach").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (!image) {
-    say("Choose an image first.", true);
-    return;
-  }
   const label = byId("label").value.trim();
   change(() => api.teach(chosen().name, image.encoded, label, image.name.slice(0, 200)), `Taught: ${label}.`);
 });

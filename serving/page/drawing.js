@@ -1,7 +1,10 @@
 // Answers drawn: cards of rows, bars of classes, the map. Text goes in as text, never as markup.
 
-// Colours that people with any colour vision tell apart (Okabe and Ito, "Color Universal Design").
-const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8f7ee7", "#7f7f7f"];
+// The first seven are those of Okabe and Ito, "Color Universal Design", for any colour vision.
+const COLOURS = [
+  "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#c9b800",
+  "#7a5cd6", "#8a5a2b", "#e0245e",
+];
 const OTHERS = "#9aa3af";
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -73,15 +76,17 @@ export function drawClasses(list, answer) {
   list.replaceChildren(...lines);
 }
 
-export function drawMap(svg, legend, caption, map, embedding) {
+export function drawMap(svg, legend, caption, map, embedding, likely) {
   const here = map.components.map((component) =>
     component.reduce((sum, weight, axis) => sum + weight * (embedding[axis] - map.mean[axis]), 0),
   );
   const place = placing([...map.points, here]);
   const counts = new Map();
   for (const label of map.labels) if (label >= 0) counts.set(label, (counts.get(label) ?? 0) + 1);
-  // The most frequent classes get a colour of their own.
-  const ranked = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a) || a - b);
+  // The image's likely classes and the most frequent ones get a colour of their own.
+  const urgency = (label) =>
+    likely.includes(map.class_names[label]) ? Number.MAX_SAFE_INTEGER : counts.get(label);
+  const ranked = [...counts.keys()].sort((a, b) => urgency(b) - urgency(a) || a - b);
   const shown = ranked.slice(0, COLOURS.length).sort((a, b) => a - b);
   const colour = (label) => COLOURS[shown.indexOf(label)] ?? OTHERS;
   const dots = map.points.map((point, index) => {
