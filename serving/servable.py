@@ -18,6 +18,8 @@ from serving.errors import ServingError, from_tensorflow
 from serving.read_write_lock import ReadWriteLock
 
 INIT_SIGNATURE = "__saved_model_init_op"
+# Clients choose which outputs to compute; what is compiled for each choice must not add up.
+MOST_CALLABLES = 64
 
 
 class Servable:
@@ -47,16 +49,16 @@ class Servable:
             allow_soft_placement=True,
         )
         self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = {}
         try:
             meta_graph = _load(self._session, path)
-        except ServingError:
+            for name, signature in sorted(meta_graph.signature_def.items()):
+                if name != INIT_SIGNATURE:
+                    self._check_tensors(name, signature)
+                    self.signatures[name] = signature
+        except BaseException:
             self.close()
             raise
-        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = {
-            name: signature
-            for name, signature in sorted(meta_graph.signature_def.items())
-            if name != INIT_SIGNATURE
-        }
 
     def run(
         self,
@@ -123,6 +125,18 @@ class Servable:
         gc.collect()
         _return_freed_memory()
 
+    def _check_tensors(self, name: str, signature: meta_graph_pb2.SignatureDef) -> None:
+        for tensor in (*signature.inputs.values(), *signature.outputs.values()):
+            # What is sparse or composite has no name of its own.
+            try:
+                if tensor.name:
+                    self._graph.get_tensor_by_name(tensor.name)
+            except (KeyError, ValueError):
+                raise _invalid(
+                    f"The signature {name} of the SavedModel in {self.path} names a tensor that "
+                    f"its graph lacks: {tensor.name}"
+                ) from None
+
     def _signature_callable(self, signature_name: str, names: tuple[str, ...]) -> Callable:
         signature = self.signatures[signature_name]
         for name in names:
@@ -163,7 +177,10 @@ class Servable:
             # Session.make_callable with feeds is Session.run, which takes 0.3 ms more a call; this
             # is what Keras's graph mode used for its functions.
             call = self._session._make_callable_from_options(options)
-            return self._callables.setdefault(key, call)
+            self._callables[key] = call
+            if len(self._callables) > MOST_CALLABLES:
+                del self._callables[next(iter(self._callables))]
+            return call
 
 
 def _load(session: tf.compat.v1.Session, path: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:
