@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from serving import tokens
+from serving.batching_settings import BatchingSettings
 from serving.settings import MIB, Settings
 
 TOKEN_VARIABLE = "SERVING_TOKEN"
@@ -29,7 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from serving import server
 
         try:
-            asyncio.run(server.run(_config(options), _settings(options), options.poll_seconds))
+            asyncio.run(
+                server.run(
+                    _config(options),
+                    _settings(options),
+                    options.poll_seconds,
+                    _batching(options),
+                )
+            )
         except server.StartError as error:
             raise ValueError(str(error)) from error
     except (OSError, ValueError) as error:
@@ -53,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default=defaults.host, help="default: %(default)s")
     add("--rest-port", type=int, default=defaults.rest_port, help="default: %(default)s")
     add("--grpc-port", type=int, default=defaults.grpc_port, help="default: %(default)s")
+
+    batching = BatchingSettings()
+    add = parser.add_argument_group("batching").add_argument
+    add("--batch-size", type=int, default=batching.max_batch_size, help=f"rows; {_DEFAULT}")
+    add("--batch-timeout-ms", type=float, default=batching.batch_timeout * 1000, help=_DEFAULT)
+    add("--batch-sizes", type=int, nargs="+", default=[], help="batches are padded to one of these")
+    add("--batch-threads", type=int, default=batching.num_batch_threads, help=_DEFAULT)
+    add("--max-queued-rows", type=int, default=batching.max_queued_rows, help=_DEFAULT)
 
     add = parser.add_argument_group("limits").add_argument
     add("--max-body-mib", type=float, default=defaults.largest_body / MIB, help=_DEFAULT)
@@ -174,6 +190,16 @@ def _settings(options: argparse.Namespace) -> Settings:
         rows_dir=options.rows_dir,
         most_taught_rows=options.max_taught_rows,
         page=options.page,
+    )
+
+
+def _batching(options: argparse.Namespace) -> BatchingSettings:
+    return BatchingSettings(
+        max_batch_size=options.batch_size,
+        batch_timeout=options.batch_timeout_ms / 1000,
+        allowed_batch_sizes=tuple(options.batch_sizes),
+        num_batch_threads=options.batch_threads,
+        max_queued_rows=options.max_queued_rows,
     )
 
 

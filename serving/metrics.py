@@ -20,7 +20,10 @@ _PREFIX = ":tensorflow:serving:"
 _COUNT = f"{_PREFIX}request_count"
 # Microseconds, from 10 in steps of 1.8.
 _BUCKETS = [10 * 1.8**i for i in range(33)]
+_SIZES = [0, *(2**i for i in range(13))]
 
+from serving.batching import BatchRecord
+from serving.served_version import ServedVersion
 
 # Times of creation, which TensorFlow Serving does not tell.
 disable_created_metrics()
@@ -52,6 +55,28 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._queueing = Histogram(
+            f"{_PREFIX}batching_session:queuing_latency",
+            "Distribution of wall time (in microseconds) of waiting for a batch.",
+            ["model_name"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._batch_size = Histogram(
+            f"{_PREFIX}batching:processed_batch_size",
+            "Distribution of the rows of batches, without padding.",
+            ["model_name"],
+            buckets=_SIZES,
+            registry=self._registry,
+        )
+        self._padding = Histogram(
+            f"{_PREFIX}batching:padding_size",
+            "Distribution of the rows that batches were padded with.",
+            ["model_name"],
+            buckets=_SIZES,
+            registry=self._registry,
+        )
+
     def observe_request(
         self, model: str, api: str, entrypoint: str, status: str, seconds: float
     ) -> None:
@@ -66,6 +91,12 @@ class Metrics:
     def observe_run(self, model: str, api: str, seconds: float) -> None:
         """Notes how long a signature took."""
         self._runtime.labels(model, api, "TF1").observe(seconds * 1e6)
+
+    def observe_batch(self, version: ServedVersion, batch: BatchRecord) -> None:
+        """Notes a batch of a version that has run."""
+        self._queueing.labels(version.name).observe(batch.queue_seconds * 1e6)
+        self._batch_size.labels(version.name).observe(batch.rows)
+        self._padding.labels(version.name).observe(batch.padded_rows - batch.rows)
 
     def text(self) -> bytes:
         """The page that Prometheus reads."""

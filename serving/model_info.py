@@ -16,6 +16,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving.errors import ServingError
 from serving.models import Models
+from serving.servable import INIT_SIGNATURE
 from serving.served_version import ServedVersion
 
 
@@ -37,8 +38,11 @@ def status(models: Models, spec: ModelSpec) -> GetModelStatusResponse:
 
 
 def signatures(version: ServedVersion) -> SignatureDefMap:
-    """The signatures of a version."""
-    return SignatureDefMap(signature_def=dict(version.signatures))
+    """The signatures of a version; as TensorFlow has it, its initialiser is one of them."""
+    found = SignatureDefMap(signature_def=dict(version.signatures))
+    if version.servable.initializer is not None:
+        found.signature_def[INIT_SIGNATURE].CopyFrom(version.servable.initializer)
+    return found
 
 
 def spec_of(version: ServedVersion, signature_name: str = "") -> ModelSpec:

@@ -16,6 +16,7 @@ import uvicorn
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from serving import page, rows_api
+from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.grpc_server import GrpcServer
 from serving.metrics import Metrics
@@ -45,19 +46,27 @@ class Server:
         config: ModelServerConfig,
         settings: Settings,
         poll_seconds: float = 1.0,
+        batching: BatchingSettings | None = None,
     ) -> None:
         """Takes the configuration; `start` does the rest.
 
         Args:
-            poll_seconds: as of `Models`.
+            poll_seconds, batching: as of `Models`.
 
         Raises:
             StartError: for a configuration that cannot be served, or a folder that is not there.
         """
+        self._settings = settings
+        self._metrics = Metrics()
         self._teachers = _teachers(settings)
-        before_swap = self._teachers.attach if self._teachers else None
         try:
-            self.models = Models(config, poll_seconds=poll_seconds, before_swap=before_swap)
+            self.models = Models(
+                config,
+                poll_seconds=poll_seconds,
+                batching=batching,
+                on_batch=self._metrics.observe_batch,
+                before_swap=self._teachers.attach if self._teachers else None,
+            )
         except ServingError as error:
             raise StartError(error.message) from error
         for model in config.model_config_list.config:
@@ -65,8 +74,6 @@ class Server:
                 raise StartError(
                     f"Model {model.name} needs a folder of versions. Received: {model.base_path}"
                 )
-        self._settings = settings
-        self._metrics = Metrics()
         limits = rows_api.RowLimits(image_pixels=settings.most_pixels)
         routes = rows_api.routes(self.models, self._teachers, limits)
         if settings.page:
@@ -126,18 +133,19 @@ async def run(
     config: ModelServerConfig,
     settings: Settings,
     poll_seconds: float = 1.0,
+    batching: BatchingSettings | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; prints the ports once every model is available.
 
     Raises:
         StartError: if it cannot start.
     """
+    server = Server(config, settings, poll_seconds, batching)
     # What imports made stays: the collector need not look at it each time that a request makes
     # many lists. Models are loaded after this, and go when they are replaced.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-    server = Server(config, settings, poll_seconds)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -208,10 +216,17 @@ def _teachers(settings: Settings) -> Teachers | None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends at once (TCP_NODELAY) where the protocol is named; `create_server` does not
+    # name it, and then an answer of two packets waits 40 ms for the client to acknowledge one.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((host, port), family=family)
+        listener.bind((host, port))
+        listener.listen()
     except OSError as error:
+        listener.close()
         raise StartError(f"Cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
 
 
 def _why(error: Exception, settings: Settings) -> str:

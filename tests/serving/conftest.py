@@ -167,6 +167,16 @@ def saved_models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def server(saved_models: pathlib.Path) -> Iterator[Running]:
+    """A server of `half_plus_two`, `kinds` and `examples`, with metrics."""
+    names = ("half_plus_two", "kinds", "examples")
+    with running(
+        {name: saved_models / name for name in names}, metrics_path="/monitoring/prometheus/metrics"
+    ) as one:
+        yield one
+
+
 EXPORT_SIDE = 8
 EXPORT_COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30)}
 
