@@ -111,12 +111,6 @@ class Teacher:
         with self._lock:
             self._versions = [one for one in self._versions if one.servable is not servable]
 
-    @property
-    def can_teach(self) -> bool:
-        """Whether a version is loaded that takes rows."""
-        with self._lock:
-            return bool(self._versions)
-
     def teach(self, rows: Sequence[NewRow]) -> Future[list[int]]:
         """Teaches all of the rows or none; the future has their ids, once they are visible.
 
