@@ -124,7 +124,8 @@ class Guard:
             raise request_body.BodyError(408, "The request body came too slowly") from None
         encoding = headers.get(b"content-encoding", b"").strip().lower()
         if encoding in (b"gzip", b"x-gzip"):
-            return request_body.unzip(body, settings.largest_unzipped_body)
+            # In a thread: even a small body may be long in unzipping.
+            return await asyncio.to_thread(request_body.unzip, body, settings.largest_unzipped_body)
         return body
 
     def _cors_headers(self) -> Iterable[tuple[bytes, bytes]]:

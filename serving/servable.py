@@ -91,35 +91,18 @@ class Servable:
         return {name: _as_array(value) for name, value in zip(names, values, strict=True)}
 
     def uninitialized_variables(self) -> list[str]:
-        """Names of the variables that hold no value, as when their files are missing.
+        """Names of the variables that signatures use and that hold no value.
 
-        Only those that signatures read count: Keras's exports hold others, which nothing fills.
+        Others may well hold none: Keras's export lists each of its variables a second time.
         """
-        handles = [op for op in self._operations_read() if op.type == "VarHandleOp"]
+        handles = [op for op in self._used_operations() if op.type == "VarHandleOp"]
         if not handles:
             return []
         with self._graph.as_default():
             checks = [tf.raw_ops.VarIsInitializedOp(resource=op.outputs[0]) for op in handles]
         with self._lock.reading(), _tensorflow_errors():
             initialized = self._session.run(checks)
-        return [op.name for op, ready in zip(handles, initialized, strict=True) if not ready]
-
-    def _operations_read(self) -> set[tf.Operation]:
-        """The operations that the signatures' outputs depend on."""
-        names = {
-            info.name
-            for signature in self.signatures.values()
-            for info in signature.outputs.values()
-            if info.WhichOneof("encoding") == "name"
-        }
-        waiting = [self._graph.get_tensor_by_name(name).op for name in names]
-        found: set[tf.Operation] = set()
-        while waiting:
-            op = waiting.pop()
-            if op not in found:
-                found.add(op)
-                waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
-        return found
+        return sorted(op.name for op, ready in zip(handles, initialized, strict=True) if not ready)
 
     def assign(self, values: Mapping[str, np.ndarray]) -> None:
         """Gives variables new values, all at once: no signature ever sees some new and some old.
@@ -145,6 +128,23 @@ class Servable:
         # Ops and graph refer to each other, so only the collector frees them.
         gc.collect()
         _return_freed_memory()
+
+    def _used_operations(self) -> set[tf.Operation]:
+        """What the signatures' outputs are computed from."""
+        used: set[tf.Operation] = set()
+        waiting = [
+            self._graph.get_tensor_by_name(tensor.name).op
+            for signature in self.signatures.values()
+            for tensor in signature.outputs.values()
+            if tensor.name
+        ]
+        while waiting:
+            operation = waiting.pop()
+            if operation not in used:
+                used.add(operation)
+                waiting += [tensor.op for tensor in operation.inputs]
+                waiting += operation.control_inputs
+        return used
 
     def _check_tensors(self, name: str, signature: meta_graph_pb2.SignatureDef) -> None:
         for tensor in (*signature.inputs.values(), *signature.outputs.values()):

@@ -151,25 +151,25 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.create_task(stop.wait())
-    starting = asyncio.create_task(_start(server, settings))
+    starting = asyncio.create_task(server.start())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        await starting
-        await stopping
-    else:
+    if not starting.done():
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         return
+    await starting
+    announcing = asyncio.create_task(_announce(server, settings))
+    await stopping
+    announcing.cancel()
     _logger.info("Stopping")
     await server.stop()
 
 
-async def _start(server: Server, settings: Settings) -> None:
-    await server.start()
-    scheme = "https" if settings.certificate else "http"
+async def _announce(server: Server, settings: Settings) -> None:
     while not server.models.ready:
         await asyncio.sleep(_HEALTH_SECONDS)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    scheme = "https" if settings.certificate else "http"
     print(
         f"Serving {', '.join(server.models.names)}: REST at {scheme}://{host}:{server.rest_port}, "
         f"gRPC at {host}:{server.grpc_port}",

@@ -24,7 +24,7 @@ class Settings:
     largest_body: int = 64 * MIB
     largest_unzipped_body: int = 256 * MIB
     most_rows: int = 16_384
-    most_pixels: int = 100_000_000
+    most_pixels: int = 50_000_000
     most_requests: int = 1024
     request_timeout: float = 60.0
     shutdown_timeout: float = 30.0

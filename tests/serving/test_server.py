@@ -20,7 +20,6 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from serving import model_config
@@ -30,22 +29,6 @@ from serving.settings import Settings
 from tests.serving.running import running
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-class Slow(tf.Module):
-    """Counts to n, one by one."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="n")])
-    def count(self, n: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"n": tf.while_loop(lambda i: tf.reduce_any(i < n), lambda i: [i + 1], [0 * n])[0]}
-
-
-@pytest.fixture(scope="module")
-def slow_model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    path = tmp_path_factory.mktemp("slow")
-    module = Slow()
-    tf.saved_model.save(module, str(path / "1"), signatures={"serving_default": module.count})
-    return path
 
 
 class Process:
@@ -87,7 +70,7 @@ def test_sigterm_finishes_what_is_in_progress(process: Process) -> None:
     channel = grpc.insecure_channel(f"127.0.0.1:{process.grpc_port}")
     health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
     assert health.status == health_pb2.HealthCheckResponse.SERVING
-    body = json.dumps({"instances": [300_000]})
+    body = json.dumps({"instances": [200_000]})
     path = "/v1/models/slow:predict"
     process.ask("POST", path, json.dumps({"instances": [1]}))
     with concurrent.futures.ThreadPoolExecutor() as threads:
@@ -96,7 +79,7 @@ def test_sigterm_finishes_what_is_in_progress(process: Process) -> None:
         assert not any(answer.done() for answer in answers)
         process.process.send_signal(signal.SIGTERM)
         for answer in answers:
-            assert answer.result() == (200, b'{"predictions":[300000]}')
+            assert answer.result() == (200, b'{"predictions":[200000]}')
     assert process.process.wait(30) == 0
     with pytest.raises(ConnectionRefusedError):
         process.ask("GET", "/readyz")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 
 import grpc
+import keras
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -33,6 +34,28 @@ def test_sound_models_pass(saved_models: pathlib.Path, name: str):
     servable = version_check.load_checked(saved_models / name / "1", 0, 0)
     assert servable.signatures
     servable.close()
+
+
+def test_a_model_that_keras_exported_passes(tmp_path: pathlib.Path):
+    inputs = keras.Input((4,), name="x")
+    outputs = keras.layers.Dense(2)(keras.layers.BatchNormalization()(inputs))
+    model = keras.Model(inputs, outputs)
+    model.export(str(tmp_path / "exported"), verbose=False)
+
+    class Wrapped(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
+        def __call__(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": self.model(x)}
+
+    wrapped = Wrapped()
+    wrapped.variables_of_model = [variable.value for variable in model.variables]
+    tf.saved_model.save(wrapped, str(tmp_path / "wrapped"), signatures=wrapped.__call__)
+    for name in ("exported", "wrapped"):
+        version_check.load_checked(tmp_path / name, 0, 0).close()
 
 
 def test_missing_variables(version: pathlib.Path):
