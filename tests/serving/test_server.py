@@ -24,6 +24,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from serving import model_config
 from serving.__main__ import main
+from serving.client import Client
 from serving.server import Server, StartError
 from serving.settings import Settings
 from tests.serving.running import running
@@ -165,6 +166,12 @@ def test_tls_on_both_ports(saved_models: pathlib.Path, tmp_path: pathlib.Path) -
         with grpc.secure_channel(f"127.0.0.1:{one.server.grpc_port}", credentials) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             check(health_pb2.HealthCheckRequest(), timeout=60)
+        for scheme, port in (("https", one.server.rest_port), ("grpcs", one.server.grpc_port)):
+            url = f"{scheme}://localhost:{port}"
+            with Client(url, "m", ca_file=str(certificate)) as client:
+                assert client.ready()
+            with Client(url, "m", timeout=5) as client:  # which does not trust the certificate
+                assert not client.ready()
 
 
 def test_a_certificate_that_is_none(saved_models: pathlib.Path, tmp_path: pathlib.Path) -> None:
