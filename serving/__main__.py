@@ -34,7 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 server.run(
                     _config(options),
                     _settings(options),
-                    (),
                     options.poll_seconds,
                     _batching(options),
                 )
@@ -109,6 +108,21 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("monitoring").add_argument
     add("--metrics", action="store_true", help="for Prometheus, at /monitoring/prometheus/metrics")
     add("--monitoring-config", type=pathlib.Path, metavar="FILE", help="TensorFlow Serving's file")
+
+    add = parser.add_argument_group("teaching").add_argument
+    add(
+        "--rows-dir",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="keep the rows that models are taught here; without it none can be",
+    )
+    add(
+        "--max-taught-rows",
+        type=int,
+        default=defaults.most_taught_rows,
+        help=f"of a model; {_DEFAULT}",
+    )
+    add("--page", action="store_true", help="answer a page at / that shows what models say")
     return parser
 
 
@@ -131,6 +145,7 @@ def _check(options: argparse.Namespace) -> None:
         "max_rows",
         "max_pixels",
         "max_requests",
+        "max_taught_rows",
         "request_timeout",
         "shutdown_timeout",
     ):
@@ -172,6 +187,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         private_key=options.private_key,
         cors=options.cors,
         metrics_path=path,
+        rows_dir=options.rows_dir,
+        most_taught_rows=options.max_taught_rows,
+        page=options.page,
     )
 
 

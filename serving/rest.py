@@ -58,6 +58,7 @@ def build_app(
     settings: Settings,
     extra_routes: Sequence[BaseRoute] = (),
     measured: metrics.Metrics | None = None,
+    open_paths: frozenset[str] = frozenset(),
 ) -> Starlette:
     """The application: TensorFlow Serving's API, `/healthz`, `/readyz`, `/models` and metrics.
 
@@ -65,6 +66,7 @@ def build_app(
         extra_routes: come first, behind the same guard; they find `models`, `inference` and
             `settings` in `request.app.state`.
         measured: what the metrics page shows.
+        open_paths: answered without a token, beside the probes.
 
     `app.state.closing` set to True makes it unready.
     """
@@ -83,7 +85,9 @@ def build_app(
             return Response(measured.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
         routes.append(Route(settings.metrics_path, page))
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, settings=settings)])
+    app = Starlette(
+        routes=routes, middleware=[Middleware(Guard, settings=settings, open_paths=open_paths)]
+    )
     app.router.redirect_slashes = False
     app.router.default = RestApi(inference, measured)
     app.state.models = models

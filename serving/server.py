@@ -10,12 +10,12 @@ import pathlib
 import signal
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import uvicorn
-from starlette.routing import BaseRoute
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from serving import page, rows_api
 from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.grpc_server import GrpcServer
@@ -23,6 +23,7 @@ from serving.metrics import Metrics
 from serving.models import Models
 from serving.rest import build_app
 from serving.settings import Settings
+from serving.teachers import Teachers
 
 # How often health asks the models whether all are available.
 _HEALTH_SECONDS = 0.25
@@ -44,14 +45,12 @@ class Server:
         self,
         config: ModelServerConfig,
         settings: Settings,
-        extra_routes: Sequence[BaseRoute] = (),
         poll_seconds: float = 1.0,
         batching: BatchingSettings | None = None,
     ) -> None:
         """Takes the configuration; `start` does the rest.
 
         Args:
-            extra_routes: as of `rest.build_app`.
             poll_seconds, batching: as of `Models`.
 
         Raises:
@@ -59,12 +58,14 @@ class Server:
         """
         self._settings = settings
         self._metrics = Metrics()
+        self._teachers = _teachers(settings)
         try:
             self.models = Models(
                 config,
                 poll_seconds=poll_seconds,
                 batching=batching,
                 on_batch=self._metrics.observe_batch,
+                before_swap=self._teachers.attach if self._teachers else None,
             )
         except ServingError as error:
             raise StartError(error.message) from error
@@ -73,7 +74,12 @@ class Server:
                 raise StartError(
                     f"Model {model.name} needs a folder of versions. Received: {model.base_path}"
                 )
-        self.app = build_app(self.models, settings, extra_routes, self._metrics)
+        limits = rows_api.RowLimits(image_pixels=settings.most_pixels)
+        routes = rows_api.routes(self.models, self._teachers, limits)
+        if settings.page:
+            routes += page.routes(self.models, self._teachers)
+        open_paths = page.OPEN_PATHS if settings.page else frozenset()
+        self.app = build_app(self.models, settings, routes, self._metrics, open_paths)
 
     async def start(self) -> None:
         """Opens both ports, then loads the models; returns when that is done.
@@ -111,6 +117,8 @@ class Server:
                 await self.models.close()
         except TimeoutError:
             _logger.warning("Models were still in use after %g s", seconds)
+        if self._teachers is not None:
+            await asyncio.to_thread(self._teachers.close)
 
     async def _report_health(self) -> None:
         reported = None
@@ -124,7 +132,6 @@ class Server:
 async def run(
     config: ModelServerConfig,
     settings: Settings,
-    extra_routes: Sequence[BaseRoute] = (),
     poll_seconds: float = 1.0,
     batching: BatchingSettings | None = None,
 ) -> None:
@@ -133,7 +140,7 @@ async def run(
     Raises:
         StartError: if it cannot start.
     """
-    server = Server(config, settings, extra_routes, poll_seconds, batching)
+    server = Server(config, settings, poll_seconds, batching)
     # What imports made stays: the collector need not look at it each time that a request makes
     # many lists. Models are loaded after this, and go when they are replaced.
     gc.collect()
@@ -192,6 +199,19 @@ def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     )
     config.load()
     return config
+
+
+def _teachers(settings: Settings) -> Teachers | None:
+    if settings.rows_dir is None:
+        return None
+    try:
+        settings.rows_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(
+            f"The folder of taught rows cannot be made: {error.strerror}. "
+            f"Received: {settings.rows_dir}"
+        ) from error
+    return Teachers(settings.rows_dir, settings.most_taught_rows)
 
 
 def _listen(host: str, port: int) -> socket.socket:

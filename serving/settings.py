@@ -10,10 +10,11 @@ MIB = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Ports, limits, security and monitoring. Sizes are in bytes, times in seconds.
+    """Ports, limits, security, monitoring and teaching. Sizes are in bytes, times in seconds.
 
     Port 0 lets the system choose. `tokens` are the bearer tokens that open the server; without
-    any it is open. `metrics_path` None serves no metrics.
+    any it is open. `metrics_path` None serves no metrics. `rows_dir` keeps the rows that models are
+    taught, None teaches none; `page` answers a page at `/`.
     """
 
     host: str = "127.0.0.1"
@@ -33,3 +34,7 @@ class Settings:
     private_key: pathlib.Path | None = None
     cors: bool = False
     metrics_path: str | None = None
+
+    rows_dir: pathlib.Path | None = None
+    most_taught_rows: int = 100_000
+    page: bool = False
