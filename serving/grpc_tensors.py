@@ -27,6 +27,17 @@ _FIELDS = {
     types_pb2.DT_UINT64: "uint64_val",
     types_pb2.DT_BOOL: "bool_val",
     types_pb2.DT_STRING: "string_val",
+    types_pb2.DT_HALF: "half_val",
+    types_pb2.DT_BFLOAT16: "half_val",
+    types_pb2.DT_COMPLEX64: "scomplex_val",
+    types_pb2.DT_COMPLEX128: "dcomplex_val",
+}
+# Of these a field holds the bits, or the real and the imaginary parts in turn.
+_PARTS = {
+    types_pb2.DT_HALF: np.uint16,
+    types_pb2.DT_BFLOAT16: np.uint16,
+    types_pb2.DT_COMPLEX64: np.float32,
+    types_pb2.DT_COMPLEX128: np.float64,
 }
 
 
@@ -43,7 +54,7 @@ def read_tensors(protos: Mapping[str, TensorProto], largest: int) -> dict[str, n
     for alias, proto in protos.items():
         try:
             arrays[alias] = _read(proto, largest)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             raise ServingError(
                 grpc.StatusCode.INVALID_ARGUMENT, f"tensor parsing error: {alias}"
             ) from None
@@ -58,7 +69,10 @@ def write_tensor(array: np.ndarray) -> TensorProto:
     proto = TensorProto(
         dtype=dtype.as_datatype_enum, tensor_shape=tf.TensorShape(array.shape).as_proto()
     )
-    getattr(proto, _FIELDS[dtype.as_datatype_enum]).extend(array.ravel().tolist())
+    values = array.ravel()
+    if dtype.as_datatype_enum in _PARTS:
+        values = values.view(_PARTS[dtype.as_datatype_enum])
+    getattr(proto, _FIELDS[dtype.as_datatype_enum]).extend(values.tolist())
     return proto
 
 
@@ -69,5 +83,18 @@ def _read(proto: TensorProto, largest: int) -> np.ndarray:
         raise ValueError(sizes)
     if math.prod(sizes) * np.dtype(dtype.as_numpy_dtype).itemsize > largest:
         raise ValueError(sizes)
+    if dtype == tf.string:
+        return _read_strings(proto, sizes)
     # No value at all is right for a tensor without elements, and else stands for zeros.
     return np.asarray(tf.make_ndarray(proto), dtype.as_numpy_dtype)
+
+
+def _read_strings(proto: TensorProto, sizes: list[int]) -> np.ndarray:
+    """Strings, of which the last stands for those that lack; make_ndarray fills up with text."""
+    array = np.empty(math.prod(sizes), object)
+    values = list(proto.string_val)
+    if len(values) > len(array) or proto.tensor_content:
+        raise ValueError(len(values))
+    array[: len(values)] = values
+    array[len(values) :] = values[-1] if values else b""
+    return array.reshape(sizes)

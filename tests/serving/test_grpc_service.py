@@ -21,6 +21,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from serving import grpc_tensors
+from serving.errors import ServingError
 from tests.serving.running import Running, running
 
 
@@ -84,6 +86,34 @@ def test_outputs_of_other_kinds(stub: prediction_service_pb2_grpc.PredictionServ
     assert not total.outputs["total"].tensor_shape.dim
 
 
+@pytest.mark.parametrize(
+    ("dtype", "field", "values"),
+    [
+        ("float16", "half_val", [0x3C00, 0]),
+        ("bfloat16", "half_val", [0x3F80, 0x4000]),
+        ("complex64", "scomplex_val", [1.0, 2.0, 3.0, 4.0]),
+        ("complex128", "dcomplex_val", [1.0, 2.0, 3.0, 4.0]),
+    ],
+)
+def test_outputs_come_value_by_value(dtype: str, field: str, values: list[float]) -> None:
+    proto = TensorProto(dtype=tf.as_dtype(dtype).as_datatype_enum, **{field: values})
+    proto.tensor_shape.dim.add(size=2)
+    written = grpc_tensors.write_tensor(tf.make_ndarray(proto))
+    assert written == proto
+
+
+def test_strings_that_lack_are_the_last_or_empty(
+    stub: prediction_service_pb2_grpc.PredictionServiceStub,
+) -> None:
+    for given, expected in (([b"a"], [b"a", b"a"]), ([], [b"", b""])):
+        proto = TensorProto(dtype=tf.string.as_datatype_enum, string_val=given)
+        proto.tensor_shape.dim.add(size=2)
+        outputs = stub.Predict(
+            predict_request("kinds", "text", img_bytes=proto), timeout=60
+        ).outputs
+        assert outputs["echo"].string_val == expected
+
+
 def test_one_value_may_stand_for_all(
     stub: prediction_service_pb2_grpc.PredictionServiceStub,
 ) -> None:
@@ -108,9 +138,23 @@ def test_tensors_that_are_none(
         "INVALID_ARGUMENT",
         "tensor parsing error: x",
     )
-    short = TensorProto(dtype=1, tensor_content=b"123")
-    short.tensor_shape.dim.add(size=1)
-    assert failure(stub.Predict, predict_request("half_plus_two", x=short))[0] == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        TensorProto(dtype=tf.float32.as_datatype_enum, tensor_content=b"123"),
+        TensorProto(dtype=tf.uint8.as_datatype_enum, int_val=[300]),
+        TensorProto(dtype=tf.float32.as_datatype_enum, float_val=[1, 2]),
+        TensorProto(dtype=tf.string.as_datatype_enum, string_val=[b"a", b"b"]),
+        TensorProto(float_val=[1]),
+    ],
+    ids=["short", "out of range", "too many", "too many strings", "no dtype"],
+)
+def test_values_that_make_no_tensor(wrong: TensorProto) -> None:
+    wrong.tensor_shape.dim.add(size=1)
+    with pytest.raises(ServingError, match=r"^INVALID_ARGUMENT: tensor parsing error: x$"):
+        grpc_tensors.read_tensors({"x": wrong}, 1000)
 
 
 def test_errors_of_predict(stub: prediction_service_pb2_grpc.PredictionServiceStub) -> None:
