@@ -30,13 +30,11 @@ def write_rows(outputs: Mapping[str, np.ndarray]) -> bytes:
         ServingError: INVALID_ARGUMENT for outputs that are no batch of one and the same size, and
             for dtypes that JSON has no values for.
     """
-    batch = 0
+    batch = None
     for name, array in outputs.items():
         if array.ndim == 0:
             raise invalid(f"Tensor name: {name} has no shape information ")
-        if len(array) < 1:
-            raise invalid(f"Tensor name: {name} has invalid batch size: {len(array)}")
-        if batch not in (0, len(array)):
+        if batch not in (None, len(array)):
             raise invalid(
                 f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {batch}"
             )
@@ -73,6 +71,8 @@ def write_regressions(values: np.ndarray) -> bytes:
 def _values(name: str, array: Any) -> Any:
     """An output as something that orjson writes."""
     array = np.asarray(array)
+    if not array.size:
+        return np.empty(array.shape, np.int8).tolist()
     if array.dtype.kind in "OS":
         return _strings(array.tolist(), as_bytes=name.endswith("_bytes"))
     if array.dtype.type not in NUMPY_TYPES.values():

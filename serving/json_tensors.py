@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
@@ -104,9 +105,13 @@ def _read_columns(value: Any, infos: Mapping[str, TensorInfo]) -> dict[str, np.n
 def _to_array(value: Any, dtype: int) -> np.ndarray | None:
     """`value` as an array, or None where it is ragged or not of `dtype`."""
     dense = _flatten(value)
-    if dense is None or dtype not in NUMPY_TYPES:
+    if dense is None:
         return None
     flat, shape = dense
+    if not flat:
+        return np.empty(shape, tf.dtypes.as_dtype(dtype).as_numpy_dtype)
+    if dtype not in NUMPY_TYPES:
+        return None
     types = set(map(type, flat))
     if dtype == types_pb2.DT_STRING:
         return _to_strings(flat, shape) if types <= {str, dict} else None

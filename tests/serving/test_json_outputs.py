@@ -27,6 +27,14 @@ def test_rows_of_several_outputs() -> None:
     )
 
 
+def test_outputs_without_elements() -> None:
+    half = np.zeros((0, 2), np.float16)
+    assert json_outputs.write_rows({"h": half}) == b'{"predictions":[]}'
+    assert json_outputs.write_rows({"h": half, "n": np.zeros(0)}) == b'{"predictions":[]}'
+    assert json_outputs.write_rows({"z": np.zeros((2, 0), "f4")}) == b'{"predictions":[[],[]]}'
+    assert json_outputs.write_columns({"h": half}) == b'{"outputs":[]}'
+
+
 def test_columns() -> None:
     assert json_outputs.write_columns({"m": np.float32(3)}) == b'{"outputs":3.0}'
     assert json_outputs.write_columns({"m": np.float32(np.nan)}) == b'{"outputs":NaN}'
@@ -52,7 +60,10 @@ def test_text_that_is_no_utf8_comes_as_base64() -> None:
     ("outputs", "message"),
     [
         ({"m": np.float32(1)}, "Tensor name: m has no shape information "),
-        ({"m": np.zeros((0, 2))}, "Tensor name: m has invalid batch size: 0"),
+        (
+            {"a": np.zeros((0, 2)), "b": np.zeros(1)},
+            "Tensor name: b has inconsistent batch size: 1 expecting: 0",
+        ),
         (
             {"a": np.zeros(2), "b": np.zeros(3)},
             "Tensor name: b has inconsistent batch size: 3 expecting: 2",

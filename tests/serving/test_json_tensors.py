@@ -73,6 +73,8 @@ def test_strings_and_base64_mix() -> None:
 def test_empty_lists_have_a_shape() -> None:
     assert read_inputs({"inputs": {"x": []}}, ONE)[0]["x"].shape == (0,)
     assert read_inputs({"instances": [[], []]}, ONE)[0]["x"].shape == (2, 0)
+    # Without a value there is none that JSON cannot hold.
+    assert read_inputs({"inputs": []}, infos(x=types.DT_HALF))[0]["x"].dtype == np.float16
 
 
 @pytest.mark.parametrize("text", ["_-8=", "a", "aGVsbG8==", "aG=s", "a GVs!", "ä"])
