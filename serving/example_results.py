@@ -6,13 +6,14 @@ As TensorFlow Serving's servables/tensorflow/classifier.cc and regressor.cc, mes
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
-import grpc
 import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from serving.errors import ServingError, invalid
+from serving.errors import invalid
 
 
 class Classes(NamedTuple):
@@ -37,20 +38,19 @@ def classification_outputs(signature: SignatureDef) -> list[str]:
     """The outputs to ask a classifying signature for.
 
     Raises:
-        ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION where it does not classify examples.
+        ServingError: INVALID_ARGUMENT where it does not classify examples.
     """
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
     if len(signature.outputs) not in (1, 2):
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if "inputs" not in signature.inputs:
-        _mismatch("No classification inputs found in SignatureDef", signature)
+        raise invalid(f"No classification inputs found in SignatureDef: {signature}")
     outputs = [alias for alias in ("classes", "scores") if alias in signature.outputs]
     if not outputs:
-        _mismatch(
+        raise invalid(
             'Expected classification signature outputs to contain at least one of "classes" or '
-            '"scores"',
-            signature,
+            f'"scores". Signature was: {signature}'
         )
     return outputs
 
@@ -59,16 +59,16 @@ def regression_outputs(signature: SignatureDef) -> list[str]:
     """The outputs to ask a regressing signature for.
 
     Raises:
-        ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION where it does not regress examples.
+        ServingError: INVALID_ARGUMENT where it does not regress examples.
     """
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
     if "inputs" not in signature.inputs:
-        _mismatch("No regression inputs found in SignatureDef", signature)
+        raise invalid(f"No regression inputs found in SignatureDef: {signature}")
     if "outputs" not in signature.outputs:
-        _mismatch("No regression outputs found in SignatureDef", signature)
+        raise invalid(f"No regression outputs found in SignatureDef: {signature}")
     return ["outputs"]
 
 
@@ -87,7 +87,7 @@ def read_classes(results: Mapping[str, np.ndarray], examples: int) -> Classes:
                 f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}"
             )
         if array.dtype.kind != kind or (kind == "f" and array.dtype != np.float32):
-            raise invalid(f"Expected {alias} Tensor of {dtype}. Got: {array.dtype}")
+            raise invalid(f"Expected {alias} Tensor of {dtype}. Got: {_dtype(array)}")
         if len(array) != examples:
             raise invalid(f"Expected {alias} output batch size of {examples}. Got: {len(array)}")
     classes = Classes(results.get("classes"), results.get("scores"))
@@ -116,7 +116,7 @@ def read_values(results: Mapping[str, np.ndarray], examples: int) -> np.ndarray:
             f"Input batch size did not match output batch size: {examples} vs. {len(values)}"
         )
     if values.dtype != np.float32:
-        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {_dtype(values)}")
     return values.reshape(-1)
 
 
@@ -124,9 +124,5 @@ def _shape(array: np.ndarray) -> str:
     return f"[{','.join(map(str, array.shape))}]"
 
 
-def _mismatch(message: str, signature: SignatureDef) -> NoReturn:
-    raise ServingError(
-        grpc.StatusCode.FAILED_PRECONDITION,
-        f"{message}: inputs {','.join(sorted(signature.inputs))}, "
-        f"outputs {','.join(sorted(signature.outputs))}",
-    )
+def _dtype(array: np.ndarray) -> str:
+    return types_pb2.DataType.Name(tf.dtypes.as_dtype(array.dtype).as_datatype_enum)

@@ -95,8 +95,8 @@ class Inference:
         """The classes of serialised examples, bytes [N].
 
         Raises:
-            ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION for a signature that does not
-                classify examples, and what running it raises.
+            ServingError: INVALID_ARGUMENT for a signature that does not classify examples, and
+                what running it raises.
         """
         name, signature = _find(version, signature_name)
         outputs = example_results.classification_outputs(signature)
@@ -113,8 +113,8 @@ class Inference:
         """The values, float32 [N], of serialised examples, bytes [N].
 
         Raises:
-            ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION for a signature that does not
-                regress examples, and what running it raises.
+            ServingError: INVALID_ARGUMENT for a signature that does not regress examples, and
+                what running it raises.
         """
         name, signature = _find(version, signature_name)
         outputs = example_results.regression_outputs(signature)

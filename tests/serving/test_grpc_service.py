@@ -12,6 +12,7 @@ import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
@@ -199,6 +200,16 @@ def test_multi_inference_asks_one_model(
     assert failure(stub.MultiInference, request)[0] == "UNIMPLEMENTED"
     request.tasks[1].model_spec.name = "kinds"
     assert "must access the same model name" in failure(stub.MultiInference, request)[1]
+
+
+def test_a_signature_is_looked_at_before_the_examples(
+    stub: prediction_service_pb2_grpc.PredictionServiceStub,
+) -> None:
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = "examples"
+    assert failure(stub.Classify, request) == ("INVALID_ARGUMENT", "Input is empty.")
+    request.model_spec.signature_name = "nope"
+    assert failure(stub.Classify, request)[1] == "No signature was found with the name: nope"
 
 
 def test_metadata_is_the_signatures(
