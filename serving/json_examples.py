@@ -52,26 +52,33 @@ def _example(value: Any) -> tf.train.Example:
 
 
 def _add(value: Any, name: str, feature: tf.train.Feature) -> None:
-    kind, converted = _convert(value, name)
+    kind = _kind(value, name)
     present = feature.WhichOneof("kind")
     if present not in (None, kind):
         raise invalid(
             f"Unexpected element type in feature: {name} expecting type: {_KINDS[present]}"
         )
-    getattr(feature, kind).value.append(converted)
+    getattr(feature, kind).value.append(_convert(value, name))
 
 
-def _convert(value: Any, name: str) -> tuple[str, int | float | bytes]:
-    """The kind of list that `value` goes into, and what goes into it."""
-    if isinstance(value, str):
-        return "bytes_list", value.encode()
-    if is_base64(value):
-        return "bytes_list", decode_base64(value)
+def _kind(value: Any, name: str) -> str:
+    """The kind of list that `value` goes into."""
+    if isinstance(value, str) or is_base64(value):
+        return "bytes_list"
     if value is None or isinstance(value, list | dict):
         raise invalid(f"Feature: {name} has element with unexpected JSON type: {type_name(value)}")
+    return "float_list" if isinstance(value, float) else "int64_list"
+
+
+def _convert(value: Any, name: str) -> int | float | bytes:
+    """What goes into the list."""
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, dict):
+        return decode_base64(value)
     if isinstance(value, float):
         with np.errstate(over="ignore"):
-            return "float_list", float(np.float32(value))
+            return float(np.float32(value))
     if value >= 1 << 63:
         raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
-    return "int64_list", int(value)
+    return int(value)

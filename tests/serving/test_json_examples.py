@@ -46,7 +46,9 @@ def test_context_is_part_of_each_example_which_overrules_it() -> None:
         ({"examples": [{"x": [1, 1.0]}]}, "Unexpected element type in feature: x expecting type: "),
         ({"examples": [{"x": ["a", 1]}]}, "in feature: x expecting type: bytes"),
         ({"examples": [{"x": 2**63}]}, "Feature: x has uint64_t element. Only int64_t is"),
+        ({"examples": [{"x": [0.5, 2**63]}]}, "in feature: x expecting type: float"),
         ({"examples": [{"x": {"b64": "_"}}]}, "Unable to base64 decode"),
+        ({"examples": [{"x": [1, {"b64": "_"}]}]}, "in feature: x expecting type: int64"),
     ],
 )
 def test_what_is_no_example(document: dict[str, Any], message: str) -> None:
