@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import grpc
 from google.protobuf import text_format
@@ -44,8 +44,10 @@ def from_pairs(pairs: Iterable[str]) -> config_pb2.ModelServerConfig:
     return config
 
 
-def validate(config: config_pb2.ModelServerConfig) -> None:
+def validate(config: config_pb2.ModelServerConfig, served: Collection[str] = ()) -> None:
     """Refuses what TensorFlow Serving refuses, in its words (its model_servers/server_core.cc).
+
+    `served` names the models that the configuration is to replace.
 
     Raises ServingError: INVALID_ARGUMENT, or FAILED_PRECONDITION for a configuration that is no
     list of models.
@@ -66,7 +68,7 @@ def validate(config: config_pb2.ModelServerConfig) -> None:
     for model in config.model_config_list.config:
         _validate_path(model)
     for model in config.model_config_list.config:
-        _validate_platform(model)
+        _validate_platform(model, model.name in served)
 
 
 def _validate_path(model: config_pb2.ModelConfig) -> None:
@@ -82,7 +84,7 @@ def _validate_path(model: config_pb2.ModelConfig) -> None:
         )
 
 
-def _validate_platform(model: config_pb2.ModelConfig) -> None:
+def _validate_platform(model: config_pb2.ModelConfig, served: bool) -> None:
     name = f", model name is {model.name}"
     if model.model_type:
         if model.model_platform:
@@ -100,10 +102,12 @@ def _validate_platform(model: config_pb2.ModelConfig) -> None:
             f"ModelServerConfig::model_platform{name}"
         )
     elif model.model_platform != PLATFORM:
-        raise _invalid(
-            f"Only the platform {PLATFORM!r} can be served{name}. "
-            f"Received: {model.model_platform!r}"
-        )
+        if served:
+            raise _invalid(
+                f"Illegal to change a model's platform. For model {model.name} platform was "
+                f"{PLATFORM} and new platform requested is {model.model_platform}"
+            )
+        raise _invalid(f"Model {model.name} requests unsupported platform {model.model_platform}")
 
 
 def _invalid(message: str) -> ServingError:

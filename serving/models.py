@@ -167,7 +167,7 @@ class Models:
         that could not be loaded; FAILED_PRECONDITION for such a label; DEADLINE_EXCEEDED after
         `timeout` seconds, and then it goes on in the background.
         """
-        model_config.validate(config)
+        model_config.validate(config, served=self._models.keys())
         applying = asyncio.create_task(self._apply(config))
         self._reloading.add(applying)
         applying.add_done_callback(self._reloading.discard)

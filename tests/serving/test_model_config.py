@@ -83,7 +83,10 @@ def test_what_is_no_pair_is_refused(pair: str):
             ),
         ),
         ("config { name: 'm' base_path: '/m' model_type: OTHER }", "choice 2 not supported"),
-        ("config { name: 'm' base_path: '/m' model_platform: 'torch' }", "Received: 'torch'"),
+        (
+            "config { name: 'm' base_path: '/m' model_platform: 'torch' }",
+            "Model m requests unsupported platform torch",
+        ),
         ("config { name: 'm' base_path: 'gs://b/m' model_platform: 'tensorflow' }", "gs://b/m"),
         ("config { base_path: '/m' model_platform: 'tensorflow' }", "Every model needs a name"),
     ],
@@ -93,6 +96,18 @@ def test_validation_speaks_as_tensorflow_serving(models: str, message: str):
         model_config.validate(_parsed(f"model_config_list {{ {models} }}"))
     assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
     assert message in caught.value.message
+
+
+def test_a_model_keeps_its_platform():
+    config = _parsed(
+        "model_config_list { config { name: 'm' base_path: '/m' model_platform: 'torch' } }"
+    )
+    with pytest.raises(ServingError) as caught:
+        model_config.validate(config, served={"m"})
+    assert caught.value.message == (
+        "Illegal to change a model's platform. For model m platform was tensorflow and new "
+        "platform requested is torch"
+    )
 
 
 def test_the_deprecated_type_is_enough():
