@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from tensorflow_serving.apis import get_model_status_pb2 as status_pb2
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
@@ -62,35 +62,42 @@ class Model:
             version = max(self._served, default=None)
         return self._served.get(version)
 
+    @property
+    def available(self) -> Collection[int]:
+        """The numbers of the versions that are AVAILABLE."""
+        return self._served.keys()
+
     def states(self) -> list[VersionState]:
         """All versions seen, newest first."""
         return sorted(self._states.values(), key=lambda state: -state.version)
 
     async def poll(self) -> None:
         """Looks into the folder once, loads what is wanted and unloads what is not."""
-        base_path = pathlib.Path(self.config.base_path)
         last_look = self._last_look
         while True:
-            served = {version.path for version in self._served.values()}
             try:
-                choice = await asyncio.to_thread(
-                    version_folder.choose,
-                    base_path,
-                    self.config.model_version_policy,
-                    served,
-                    self._refused,
-                    last_look,
-                )
+                choice = await self._choose(self.config, last_look)
             except OSError as error:
-                self._report(f"Could not find base path {base_path}: {error.strerror or error}")
+                self._report(
+                    f"Could not find base path {self.config.base_path}: {error.strerror or error}"
+                )
                 return
             self._last_look = dict(choice.contents)
             self._set_waiting(choice.waiting)
+            served = self._served_paths()
             new = next((n for n, path in choice.wanted.items() if path not in served), None)
             if new is None:
                 break
             await self._bring_in(new, choice.wanted[new], choice.contents[new])
         self._retire(choice)
+
+    async def versions_under(self, config: config_pb2.ModelConfig) -> Collection[int]:
+        """The versions that the model would have under another configuration, if all load.
+
+        Raises OSError if the folder cannot be read.
+        """
+        choice = await self._choose(config, None)
+        return choice.wanted.keys() or self._served.keys()
 
     def reconfigure(self, config: config_pb2.ModelConfig) -> None:
         """Takes another configuration; the next poll follows it."""
@@ -109,6 +116,23 @@ class Model:
         """Waits for versions that are being unloaded."""
         while self._draining:
             await asyncio.wait(self._draining)
+
+    async def _choose(
+        self,
+        config: config_pb2.ModelConfig,
+        last_look: Mapping[int, version_folder.Contents] | None,
+    ) -> version_folder.Choice:
+        return await asyncio.to_thread(
+            version_folder.choose,
+            pathlib.Path(config.base_path),
+            config.model_version_policy,
+            self._served_paths(),
+            self._refused,
+            last_look,
+        )
+
+    def _served_paths(self) -> set[pathlib.Path]:
+        return {version.path for version in self._served.values()}
 
     async def _bring_in(
         self, number: int, path: pathlib.Path, contents: version_folder.Contents

@@ -7,7 +7,7 @@ import concurrent.futures
 import contextlib
 import logging
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import grpc
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
@@ -160,12 +160,12 @@ class Models:
     async def reload(self, config: config_pb2.ModelServerConfig, *, timeout: float = 600.0) -> None:
         """Serves what another configuration says; returns when it does.
 
-        Models that it lacks are unloaded. As in TensorFlow Serving, labels change last, all of
-        them or none: one that stands for a version that is not AVAILABLE leaves them as they were.
+        Models that it lacks are unloaded. Labels change last, all of them or none.
 
-        Raises ServingError: as `__init__`, and then nothing has changed; UNKNOWN for a new model
-        that could not be loaded; FAILED_PRECONDITION for such a label; DEADLINE_EXCEEDED after
-        `timeout` seconds, and then it goes on in the background.
+        Raises ServingError: as `__init__`, or FAILED_PRECONDITION for a label of a version that it
+        does not have, and then nothing has changed; UNKNOWN for a new model that could not be
+        loaded; FAILED_PRECONDITION for a label of a version that could not, and then no label has
+        changed; DEADLINE_EXCEEDED after `timeout` seconds, and then it goes on in the background.
         """
         model_config.validate(config, served=self._models.keys())
         applying = asyncio.create_task(self._apply(config))
@@ -196,10 +196,12 @@ class Models:
     async def _apply(self, config: config_pb2.ModelServerConfig) -> None:
         async with self._changing:
             new = {model.name for model in config.model_config_list.config} - self._models.keys()
+            await self._check_new_labels(config)
             self._configure(config)
             await self._poll_all()
             self._refuse_unavailable(sorted(new))
-            self._check_labels()
+            for model in self._models.values():
+                _check_labels(model.config, model.available)
             self._set_labels()
 
     async def _poll_all(self) -> None:
@@ -234,15 +236,15 @@ class Models:
                 f"{len(reasons)} model(s) did not become available: {{{''.join(reasons)}}}",
             )
 
-    def _check_labels(self) -> None:
-        for name, model in self._models.items():
-            for version in model.config.version_labels.values():
-                if model.served(version) is None:
-                    raise ServingError(
-                        grpc.StatusCode.FAILED_PRECONDITION,
-                        f"Request to assign label to version {version} of model {name}, which is "
-                        "not currently available for inference",
-                    )
+    async def _check_new_labels(self, config: config_pb2.ModelServerConfig) -> None:
+        """Refuses labels of versions that the models will not have."""
+        known = {**self._removed, **self._models}
+        for wanted in config.model_config_list.config:
+            if wanted.version_labels:
+                model = known.get(wanted.name) or Model(wanted, self._load, self._keep_last)
+                # A folder that cannot be read is reported when the model is loaded.
+                with contextlib.suppress(OSError):
+                    _check_labels(wanted, await model.versions_under(wanted))
 
     def _set_labels(self) -> None:
         for model in self._models.values():
@@ -266,3 +268,13 @@ class Models:
         except ServingError:
             servable.close()
             raise
+
+
+def _check_labels(config: config_pb2.ModelConfig, versions: Collection[int]) -> None:
+    for version in config.version_labels.values():
+        if version not in versions:
+            raise ServingError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"Request to assign label to version {version} of model {config.name}, which is "
+                "not currently available for inference",
+            )

@@ -373,6 +373,25 @@ def test_policies_and_labels(folder: pathlib.Path, scales: list[pathlib.Path]):
     _serving(_parsed(_config(folder, f"model_version_policy {{ all {{}} }} {label}")), use)
 
 
+def test_a_version_may_come_with_its_label_if_it_loads(
+    folder: pathlib.Path, scales: list[pathlib.Path]
+):
+    async def use(models: Models) -> None:
+        _put(scales[1], folder / "2")
+        (folder / "3").mkdir()
+        every = "model_version_policy { all {} }"
+        label = "version_labels { key: 'new' value: 2 }"
+        await models.reload(_parsed(_config(folder, f"{every} {label}")))
+        assert await _answer(models, label="new") == 2
+        label = "version_labels { key: 'new' value: 3 }"
+        with pytest.raises(ServingError, match="assign label to version 3 of model scale"):
+            await models.reload(_parsed(_config(folder, f"{every} {label}")))
+        assert models.labels("scale") == {"new": 2}
+
+    _put(scales[0], folder / "1")
+    _serving(_parsed(_config(folder)), use)
+
+
 def test_a_label_moves_to_available_versions_only(folder: pathlib.Path, scales: list[pathlib.Path]):
     async def use(models: Models) -> None:
         with pytest.raises(ServingError) as caught:
@@ -393,8 +412,7 @@ def test_a_label_moves_to_available_versions_only(folder: pathlib.Path, scales: 
         )
         assert await _answer(models, label="stable") == 1
         assert models.labels("scale") == {"stable": 1}
-        with pytest.raises(ServingError, match=r"Specific\(scale, 2\)"):
-            await _answer(models, version=2)
+        assert _states(models) == {2: "AVAILABLE", 1: "AVAILABLE"}
 
     for version in (1, 2):
         _put(scales[version - 1], folder / str(version))
