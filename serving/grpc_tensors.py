@@ -48,7 +48,8 @@ def read_tensors(protos: Mapping[str, TensorProto], largest: int) -> dict[str, n
         largest: how many bytes a tensor may have; few values may stand for many.
 
     Raises:
-        ServingError: INVALID_ARGUMENT for what is no tensor.
+        ServingError: INVALID_ARGUMENT for what is no tensor. Stricter than TensorFlow Serving: so
+            are more values than the shape holds, and values that their dtype does not.
     """
     arrays = {}
     for alias, proto in protos.items():
