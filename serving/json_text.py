@@ -17,7 +17,9 @@ LONGEST_WORDED = 1 << 18
 DEEPEST = 64
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_STRING_OR_SHORT_INFINITY = re.compile(r'"(?:[^"\\]|\\.)*"|Inf(?!inity)', re.DOTALL)
+# Spellings that RapidJSON takes and the standard library does not, and theirs.
+_SPELLINGS = {"Inf": "Infinity", "-NaN": "NaN"}
+_STRING_OR_SPELLING = re.compile(r'"(?:[^"\\]|\\.)*"|Inf(?!inity)|-NaN', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -48,8 +50,8 @@ def _parse_with_constants(text: bytes, error: orjson.JSONDecodeError) -> Any:
     if (b"NaN" in text or b"Inf" in text) and not _SURROGATE.search(text):
         try:
             return _load_slowly(
-                _STRING_OR_SHORT_INFINITY.sub(
-                    lambda match: "Infinity" if match[0] == "Inf" else match[0], text.decode()
+                _STRING_OR_SPELLING.sub(
+                    lambda match: _SPELLINGS.get(match[0], match[0]), text.decode()
                 )
             )
         except ValueError:

@@ -27,8 +27,9 @@ def test_values(body: bytes, value: object) -> None:
 
 
 def test_nan_and_wide_integers_beside_it() -> None:
-    nan, wide, narrow = parse(b"[NaN, 18446744073709551616, 18446744073709551615]")
+    nan, minus, wide, narrow = parse(b"[NaN, -NaN, 18446744073709551616, 18446744073709551615]")
     assert math.isnan(nan)
+    assert math.isnan(minus)
     assert (type(wide), wide) == (float, 2.0**64)
     assert (type(narrow), narrow) == (int, 2**64 - 1)
 
