@@ -21,7 +21,7 @@ demo: $(INSTALLED) ## Train on images that come along; the result is in runs/dem
 	$(RUN) -m and_tf.train --run-dir runs/demo --overwrite
 
 test: $(INSTALLED) ## Run the tests
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" -n logical --maxprocesses 4 --dist loadfile
 
 slow: $(INSTALLED) ## Run the tests that take long
 	$(RUN) -m pytest -m slow

@@ -9,6 +9,7 @@ from and_tf.data.image_set import ImageSet
 from and_tf.encoders import ENCODERS
 from and_tf.model import AND
 from and_tf.optimizer import SGD
+from and_tf.watchdog import Watchdog
 
 
 def build_model(config: RunConfig, images: ImageSet) -> AND:
@@ -53,6 +54,11 @@ def build_discovery(config: RunConfig, images: ImageSet) -> NeighbourhoodDiscove
         labels=images.labels,
         searcher=config.curriculum.searcher,
     )
+
+
+def build_watchdog(config: RunConfig) -> Watchdog:
+    """The callback that watches the run's numbers."""
+    return Watchdog(**config.watchdog.model_dump())
 
 
 def build_evaluation(

@@ -11,10 +11,9 @@ import numpy as np
 
 from and_tf.curriculum import Curriculum, select_anchors
 from and_tf.data.image_set import ImageSet
-from and_tf.errors import NonFiniteError
 from and_tf.evaluation.knn import knn_accuracy
-from and_tf.evaluation.neighbourhood_quality import consistency, embedding_spread
-from and_tf.neighbourhoods import SEARCHERS, discover
+from and_tf.evaluation.neighbourhood_quality import consistency
+from and_tf.neighbourhoods import check_searcher, discover
 from and_tf.scann_search import Probe
 from and_tf.search_progress import SearchProgress
 
@@ -84,8 +83,7 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
         searcher: str = "auto",
     ) -> None:
         super().__init__()
-        if searcher not in SEARCHERS:
-            raise ValueError(f"The searcher must be one of {SEARCHERS}. Received: {searcher!r}")
+        check_searcher(searcher)
         self.curriculum = Curriculum(rounds, epochs_per_round, initial_epochs)
         self.learning_rate = learning_rate
         self.learning_rate_drops = tuple(learning_rate_drops)
@@ -237,59 +235,3 @@ class KNNEvaluation(keras.callbacks.Callback):
 
     def _embed(self, images: ImageSet) -> np.ndarray:
         return self.model.predict(images.ordered_batches(self.batch_size), verbose=0)
-
-
-class CollapseWarning(keras.callbacks.Callback):
-    """Adds the bank's `embedding_spread` to the epoch's logs and calls out a collapse.
-
-    Args:
-        threshold: Spread under which embeddings count as collapsed.
-    """
-
-    def __init__(self, threshold: float = 0.05) -> None:
-        super().__init__()
-        self.threshold = threshold
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        spread = embedding_spread(self.model.bank.numpy())
-        if logs is not None:
-            logs["embedding_spread"] = spread
-        if spread < self.threshold:
-            print(
-                f"warning: the embeddings have collapsed to one point (spread {spread:.3f} of 1 "
-                f"after epoch {epoch + 1}); try a lower learning rate or a lower temperature",
-                flush=True,
-            )
-
-
-_ADVICE = "Try a lower learning rate, a higher temperature, or float32."
-
-
-def check_finite(model: keras.Model) -> None:
-    """Make sure that a model is worth keeping.
-
-    Raises:
-        NonFiniteError: A weight, a statistic or a bank row is not finite.
-    """
-    for variable in model.variables:
-        value = variable.numpy()
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise NonFiniteError(f"{variable.path} is not finite any more. {_ADVICE}")
-
-
-class StopOnNonFinite(keras.callbacks.Callback):
-    """Stops training at the first loss that is not finite.
-
-    Raises:
-        NonFiniteError: Says at which step.
-    """
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if logs and not np.isfinite(logs["loss"]):
-            raise NonFiniteError(
-                f"The loss is not finite any more, at step {batch + 1} of epoch {self._epoch + 1}. "
-                f"{_ADVICE}"
-            )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
+import time
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 import keras
 
 import and_tf.data.augment
 import and_tf.optimizer  # noqa: F401, a checkpoint holds these: importing registers them
-from and_tf.callbacks import check_finite
 from and_tf.errors import CheckpointError
 from and_tf.files import replacing
 from and_tf.model import AND
+from and_tf.watchdog import check_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,16 +44,25 @@ class Checkpoints:
         folder: Created at the first save.
         batch_size: Of the run.
         keep: How many of the latest checkpoints are kept.
+        keep_epochs: Checkpoints after so many epochs are kept for good, for instance those that end
+            a round.
     """
 
-    def __init__(self, folder: Path, batch_size: int, keep: int = 2) -> None:
+    def __init__(
+        self, folder: Path, batch_size: int, keep: int = 2, keep_epochs: Collection[int] = ()
+    ) -> None:
         self.folder = folder
         self.batch_size = batch_size
         self.keep = keep
+        self.keep_epochs = keep_epochs
 
     def paths(self) -> list[Path]:
         """The checkpoints at hand, latest first."""
         return sorted(self.folder.glob("epoch-*.keras"), reverse=True)
+
+    def _is_kept(self, path: Path) -> bool:
+        epoch, step = map(int, re.findall(r"\d+", path.name))
+        return step == 0 and epoch in self.keep_epochs
 
     def save(self, model: AND) -> Path:
         """Write the model's checkpoint unless it is there already.
@@ -67,13 +79,14 @@ class Checkpoints:
             with replacing(path) as temporary:
                 model.save(temporary)
             for old in self.paths()[self.keep :]:
-                old.unlink()
+                if not self._is_kept(old):
+                    old.unlink()
         return path
 
     def load_latest(self) -> AND | None:
         """The latest model that can be read, or None if there is no checkpoint.
 
-        A file that cannot be read gets the ending `.unreadable` once an earlier one could.
+        Every file's checksums are compared first: HDF5 does not notice all damage by itself. A file that cannot be read gets the ending `.unreadable` once an earlier one could.
 
         Raises:
             CheckpointError: There are checkpoints, and none of them can be read.
@@ -81,6 +94,7 @@ class Checkpoints:
         unreadable = []
         for path in self.paths():
             try:
+                _check_sums(path)
                 model = keras.models.load_model(path)
             except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
                 reason = str(error).strip() or repr(error)
@@ -99,19 +113,50 @@ class Checkpoints:
         return None
 
 
+def _check_sums(path: Path) -> None:
+    """Compare what a `.keras` file holds with the CRC-32 that it holds of each part.
+
+    Raises:
+        zipfile.BadZipFile: They differ, or the file is cut short.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} inside does not match")
+
+
 class SaveCheckpoints(keras.callbacks.Callback):
-    """Saves a checkpoint every few epochs.
+    """Saves a checkpoint every few epochs, and every few minutes inside a long one.
 
     Args:
         checkpoints: Where they go.
         every_epochs: Epochs between them.
+        every_minutes: Minutes after the last one, at an epoch's end or in its middle, until the
+            next; None saves at the ends of epochs alone.
     """
 
-    def __init__(self, checkpoints: Checkpoints, every_epochs: int = 1) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, every_epochs: int = 1, every_minutes: float | None = None
+    ) -> None:
         super().__init__()
         self.checkpoints = checkpoints
         self.every_epochs = every_epochs
+        self.every_minutes = every_minutes
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._saved = time.monotonic()
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        # Before a step rather than after the last, so that an epoch's end is saved as such.
+        if self.every_minutes is None or batch == 0:
+            return
+        if time.monotonic() - self._saved >= 60 * self.every_minutes:
+            self._save()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if (epoch + 1) % self.every_epochs == 0:
-            self.checkpoints.save(self.model)
+            self._save()
+
+    def _save(self) -> None:
+        self.checkpoints.save(self.model)
+        self._saved = time.monotonic()

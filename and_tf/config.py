@@ -229,9 +229,32 @@ class TrainConfig(_Section):
         "bfloat16 where the hardware multiplies it",
     )
     checkpoint_every_epochs: PositiveInt = Field(1, description="Epochs between checkpoints")
-    keep_checkpoints: PositiveInt = Field(2, description="How many checkpoints are kept")
+    checkpoint_every_minutes: PositiveFloat | None = Field(
+        30, description="Minutes between checkpoints inside a long epoch; null for none there"
+    )
+    keep_checkpoints: PositiveInt = Field(2, description="How many of the latest are kept")
+    keep_rounds: bool = Field(
+        False, description="Keep the checkpoint at the end of every round as well"
+    )
     deterministic: bool = Field(
         True, description="Ask TensorFlow for kernels that give the same bits every time"
+    )
+
+
+class WatchdogConfig(_Section):
+    """What happens when the numbers of a run go wrong; what was saved before it is kept."""
+
+    non_finite: Literal["stop", "warn"] = Field(
+        "stop", description="At a loss that is not finite; weights that are not always stop the run"
+    )
+    collapse: Literal["stop", "warn"] = Field(
+        "warn", description="At embeddings that have collapsed to one point"
+    )
+    collapse_spread: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05, description="Spread of the bank (1: all over the sphere, 0: one point) below which"
+    )
+    off_sphere: Literal["stop", "warn"] = Field(
+        "stop", description="At a row of the bank that has left the unit sphere"
     )
 
 
@@ -260,6 +283,7 @@ class RunConfig(_Section):
     curriculum: CurriculumConfig = Field(CurriculumConfig(), description="Rounds")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="SGD")
     train: TrainConfig = Field(TrainConfig(), description="The training loop")
+    watchdog: WatchdogConfig = Field(WatchdogConfig(), description="Numbers gone wrong")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Weighted kNN")
 
     def to_json(self) -> str:

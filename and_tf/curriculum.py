@@ -62,6 +62,10 @@ class Curriculum:
         round_index = self.round_of(epoch)
         return epoch + 1 == self.first_epoch(round_index) + self.epochs_of(round_index)
 
+    def ends_of_rounds(self) -> range:
+        """How many epochs are over at the end of each round."""
+        return range(self.initial_epochs, self.total_epochs + 1, self.epochs_per_round)
+
     def learning_rate(
         self, epoch: int, initial: float, drops: Sequence[float] = (0.6, 0.8), factor: float = 0.1
     ) -> float:

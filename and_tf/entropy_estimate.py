@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from and_tf.pairwise import logit_shift, num_cores
+from and_tf.pairwise import entropy_of_sums, logit_shift, logits_and_powers, num_cores
 
 _BLOCK = 768  # rows, and columns, of a block of similarities that stays in the cache
 
@@ -73,8 +73,7 @@ class EntropyEstimate:
         self, rows: np.ndarray, nearest: np.ndarray, similarities: np.ndarray
     ) -> np.ndarray:
         """float32 [B], entropies in nats; see `partition_sums`."""
-        partition, weighted = self.partition_sums(rows, nearest, similarities)
-        return (np.log(partition) - weighted / partition).astype(np.float32)
+        return entropy_of_sums(*self.partition_sums(rows, nearest, similarities))
 
     def _sampled_sums(self, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
         sums = np.zeros((2, len(rows)))
@@ -83,15 +82,10 @@ class EntropyEstimate:
         places = places[members, columns]
         for start in range(0, len(self._sampled), _BLOCK):
             sample = self._sampled[start : start + _BLOCK]
-            shape = len(rows), len(sample)
-            logits, powers = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in buffers)
-            np.matmul(rows, sample.T, out=logits)
-            if self._shift:
-                np.subtract(logits, self._shift, out=logits)
-            np.exp(logits, out=powers)
-            here = (places >= start) & (places < start + shape[1])
+            logits, powers = logits_and_powers(rows, sample, self._shift, buffers)
+            here = (places >= start) & (places < start + len(sample))
             powers[members[here], places[here] - start] = 0
             np.multiply(logits, powers, out=logits)
-            ones = np.ones(shape[1], np.float32)
+            ones = np.ones(len(sample), np.float32)
             sums += np.stack([powers @ ones, logits @ ones])
         return sums

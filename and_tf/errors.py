@@ -9,7 +9,11 @@ class RunError(RuntimeError):
     """A run cannot begin or go on, for a reason that its user can mend."""
 
 
-class NonFiniteError(RunError):
+class NumbersError(RunError):
+    """The numbers of a run have gone wrong; what was saved before is good."""
+
+
+class NonFiniteError(NumbersError):
     """The loss or a weight is no longer a finite number."""
 
 

@@ -89,10 +89,15 @@ def choose_searcher(searcher: str, num_examples: int) -> str:
     Raises:
         ValueError: No such searcher.
     """
-    if searcher not in SEARCHERS:
-        raise ValueError(f"The searcher must be one of {SEARCHERS}. Received: {searcher!r}")
+    check_searcher(searcher)
     if searcher == "auto":
         exact = num_examples <= EXACT_UP_TO or bool(tf.config.get_visible_devices("GPU"))
     else:
         exact = searcher == "exact" or num_examples < FEWEST_ROWS
     return "exact" if exact or load_scann() is None else "scann"
+
+
+def check_searcher(searcher: str) -> None:
+    """Raise ValueError unless it is one of `SEARCHERS`."""
+    if searcher not in SEARCHERS:
+        raise ValueError(f"The searcher must be one of {SEARCHERS}. Received: {searcher!r}")

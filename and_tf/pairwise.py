@@ -45,8 +45,7 @@ def search_pairs(
                 progress(1 - (1 - (group + 1) / pairs.num_groups) ** 2)
     finally:
         pool.shutdown(cancel_futures=True)
-    entropy = np.log(partition) - weighted / partition
-    return _nearest(bank, neighbours, pairs), entropy.astype(np.float32)
+    return _nearest(bank, neighbours, pairs), entropy_of_sums(partition, weighted)
 
 
 class _Pairs:
@@ -98,14 +97,10 @@ class _Pairs:
     def _compare_block(
         self, group: int, rows: slice, columns: slice, buffers: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        shape = rows.stop - rows.start, columns.stop - columns.start
-        logits, powers = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in buffers)
-        np.matmul(self._scaled[rows], self._bank[columns].T, out=logits)
-        if self._shift:
-            np.subtract(logits, self._shift, out=logits)
-        np.exp(logits, out=powers)
-
-        itself = np.diag_indices(shape[0]) if rows == columns else ()
+        logits, powers = logits_and_powers(
+            self._scaled[rows], self._bank[columns], self._shift, buffers
+        )
+        itself = np.diag_indices(len(logits)) if rows == columns else ()
         if itself:
             own, logits[itself] = logits[itself], -np.inf
         other_group = columns.start // (self._block_size * self.blocks_per_group)
@@ -115,12 +110,48 @@ class _Pairs:
             logits[itself] = own
 
         np.multiply(logits, powers, out=logits)
-        by_column = np.ones(shape[0], np.float32)
-        by_row = np.ones(shape[1], np.float32)
+        by_column = np.ones(len(logits), np.float32)
+        by_row = np.ones(logits.shape[1], np.float32)
         return (
             np.stack([powers @ by_row, logits @ by_row]),
             np.stack([by_column @ powers, by_column @ logits]),
         )
+
+
+def logits_and_powers(
+    rows: np.ndarray, columns: np.ndarray, shift: np.float32, buffers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The logits between two blocks of rows, less a shift, and their exponentials.
+
+    Args:
+        rows: float32 [B, d].
+        columns: float32 [C, d]; one of the two is divided by the temperature.
+        shift: Of every logit, see `logit_shift`.
+        buffers: float32 [2, at least B C], which the results are views of.
+
+    Returns:
+        float32 [B, C] each.
+    """
+    shape = len(rows), len(columns)
+    logits, powers = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in buffers)
+    np.matmul(rows, columns.T, out=logits)
+    if shift:
+        np.subtract(logits, shift, out=logits)
+    np.exp(logits, out=powers)
+    return logits, powers
+
+
+def entropy_of_sums(partition: np.ndarray, weighted: np.ndarray) -> np.ndarray:
+    """Eq. 5 from the sums of e^s and of s e^s over a row: log sum e^s - sum s e^s / sum e^s.
+
+    Args:
+        partition: float64 [B].
+        weighted: float64 [B].
+
+    Returns:
+        float32 [B], nats.
+    """
+    return (np.log(partition) - weighted / partition).astype(np.float32)
 
 
 def _raise_to(values: np.ndarray, others: np.ndarray) -> None:

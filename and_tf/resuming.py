@@ -23,7 +23,10 @@ _FREE = (
     "optimizer.drop_factor",
     "train.devices",
     "train.checkpoint_every_epochs",
+    "train.checkpoint_every_minutes",
     "train.keep_checkpoints",
+    "train.keep_rounds",
+    "watchdog",
     "evaluation",
 )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from and_tf.backend import require_tensorflow
 from and_tf.config import ConfigError, RunConfig, load_config
-from and_tf.errors import Interrupted, NonFiniteError, RunError
+from and_tf.errors import Interrupted, NumbersError, RunError
 from and_tf.files import is_full_disk, replacing, write_text
 from and_tf.resuming import check_same_config, check_same_images, fingerprint
 from and_tf.run_directory import RunDirectory, RunDirectoryError
@@ -240,8 +240,7 @@ def fit(
     """Train a model from where it stands to the end of the curriculum, and save it."""
     import keras
 
-    from and_tf.assembly import build_discovery, build_evaluation
-    from and_tf.callbacks import CollapseWarning, StopOnNonFinite
+    from and_tf.assembly import build_discovery, build_evaluation, build_watchdog
     from and_tf.checkpoints import Checkpoints, Position, SaveCheckpoints
     from and_tf.interrupts import StopWhenAsked
     from and_tf.progress import Progress
@@ -252,18 +251,24 @@ def fit(
     position = Position.of(model, batch_size)
     run.rewind_metrics(position.epoch, position.step, int(model.round.numpy()))
 
-    checkpoints = Checkpoints(run.checkpoints, batch_size, config.train.keep_checkpoints)
     discovery = build_discovery(config, images)
+    checkpoints = Checkpoints(
+        run.checkpoints,
+        batch_size,
+        config.train.keep_checkpoints,
+        discovery.curriculum.ends_of_rounds() if config.train.keep_rounds else (),
+    )
     evaluation = build_evaluation(config, images, test, discovery)
     stop = StopWhenAsked(checkpoints)
     callbacks = [
-        StopOnNonFinite(),
+        build_watchdog(config),
         discovery,
-        CollapseWarning(),
         *([evaluation] if evaluation else []),
         Progress(run, discovery, evaluation),
         keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-        SaveCheckpoints(checkpoints, config.train.checkpoint_every_epochs),
+        SaveCheckpoints(
+            checkpoints, config.train.checkpoint_every_epochs, config.train.checkpoint_every_minutes
+        ),
         stop,
     ]
     print(
@@ -295,7 +300,7 @@ def fit(
                 )
                 position = Position.of(model, batch_size)
             checkpoints.save(model)
-    except NonFiniteError as error:
+    except NumbersError as error:
         if checkpoints.paths():
             rate = config.optimizer.learning_rate / 10
             error = RunError(

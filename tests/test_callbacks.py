@@ -6,9 +6,7 @@ import pytest
 
 import and_tf
 from and_tf import neighbourhoods
-from and_tf.callbacks import CollapseWarning, StopOnNonFinite
 from and_tf.curriculum import Curriculum, select_anchors
-from and_tf.errors import NonFiniteError
 from and_tf.evaluation.knn import knn_accuracy
 from and_tf.neighbourhoods import discover
 from and_tf.scann_search import load_scann
@@ -165,24 +163,6 @@ def _attached(callback, model):
 def test_evaluation_needs_labels():
     with pytest.raises(ValueError, match="Received: arrays has none"):
         and_tf.KNNEvaluation(and_tf.data.from_arrays(IMAGES))
-
-
-def test_collapse_is_called_out(capsys):
-    model, warning = make_model(), CollapseWarning()
-    warning.set_model(model)
-    logs = {}
-    warning.on_epoch_end(0, logs)
-    assert logs["embedding_spread"] > 0.5 and not capsys.readouterr().out
-    model.bank.assign(np.tile(model.bank.numpy()[:1], (N, 1)))
-    warning.on_epoch_end(6, logs)
-    assert logs["embedding_spread"] < 1e-5
-    assert "collapsed to one point (spread 0.000 of 1 after epoch 7)" in capsys.readouterr().out
-
-
-def test_training_stops_at_the_first_loss_that_is_not_finite():
-    model = make_model(learning_rate=1e30)
-    with pytest.raises(NonFiniteError, match=r"at step \d of epoch 1. Try a lower learning rate"):
-        model.fit(IMAGES, np.arange(N), batch_size=4, callbacks=[StopOnNonFinite()], verbose=0)
 
 
 def test_discovery_refuses_labels_that_do_not_fit():

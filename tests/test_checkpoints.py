@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import types
 
 import keras
 import numpy as np
@@ -86,7 +87,13 @@ def rot(content: bytes) -> bytes:
     return content[:middle] + bytes(2000) + content[middle + 2000 :]
 
 
-@pytest.mark.parametrize("damage", [cut_short, rot])
+def flip_one_bit(content: bytes) -> bytes:
+    """In the middle of the weights, where no reader of HDF5 would notice."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut_short, rot, flip_one_bit])
 def test_a_file_that_cannot_be_read_is_passed_over_and_written_anew(
     model, tmp_path, capsys, damage
 ):
@@ -108,6 +115,32 @@ def test_no_run_starts_anew_because_its_checkpoints_cannot_be_read(model, tmp_pa
     with pytest.raises(CheckpointError, match=f"No checkpoint in .* Received: {broken.name}"):
         checkpoints.load_latest()
     assert broken.exists()
+
+
+def test_the_ends_of_rounds_can_be_kept_for_good(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, batch_size=4, keep=1, keep_epochs=range(1, 4, 2))
+    for examples in (10, 14, 20, 30, 34, 38):
+        see(model, examples)
+        checkpoints.save(model)
+    assert [path.stem for path in checkpoints.paths()] == [
+        "epoch-000003-step-00000002", "epoch-000003-step-00000000", "epoch-000001-step-00000000",
+    ]  # fmt: skip
+
+
+def test_a_long_epoch_is_saved_in_its_middle(model, tmp_path, monkeypatch):
+    clock = iter(range(0, 10_000, 60))  # a minute passes between looks at it
+    monkeypatch.setattr(
+        "and_tf.checkpoints.time", types.SimpleNamespace(monotonic=lambda: next(clock))
+    )
+    checkpoints = Checkpoints(tmp_path, batch_size=1, keep=100)
+    model.fit(
+        IMAGES, np.arange(N), batch_size=1, epochs=2, verbose=0,
+        callbacks=[SaveCheckpoints(checkpoints, every_epochs=2, every_minutes=3)],
+    )  # fmt: skip
+    found = [path.stem for path in reversed(checkpoints.paths())]
+    assert found[-1] == "epoch-000002-step-00000000"  # the end of an epoch counts as one
+    steps = [int(name[-8:]) + N * int(name[6:12]) for name in found]
+    assert 0 not in np.diff(steps) and set(np.diff(steps[:-1])) <= {2, 3, 4} and len(steps) > 5
 
 
 def test_saves_every_few_epochs(model, tmp_path):

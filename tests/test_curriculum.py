@@ -22,6 +22,7 @@ def test_a_first_round_of_another_length():
     assert curriculum.total_epochs == 25
     assert [curriculum.first_epoch(r) for r in range(3)] == [0, 15, 20]
     assert [e for e in range(25) if curriculum.ends_round(e)] == [14, 19, 24]
+    assert list(curriculum.ends_of_rounds()) == [15, 20, 25]
     rates = [curriculum.learning_rate(e, 1.0) for e in range(25)]
     np.testing.assert_allclose(rates[:15], [1] * 9 + [0.1] * 3 + [0.01] * 3)
     np.testing.assert_allclose(rates[15:20], [1, 1, 1, 0.1, 0.01])

@@ -360,13 +360,13 @@ def test_bad_input_does_not_occupy_the_run_directory(capsys):
 def test_a_diverged_run_goes_on_at_a_lower_rate(finished, tmp_path, capsys, monkeypatch):
     run = tmp_path / "run"
     arguments = ["--run-dir", str(run), *SMALL]
-    original, steps = and_tf.callbacks.StopOnNonFinite.on_train_batch_end, [0]
+    original, steps = and_tf.watchdog.Watchdog.on_train_batch_end, [0]
 
     def diverge_at_step_30(self, batch, logs=None):
         steps[0] += 1
         original(self, batch, {"loss": float("nan")} if steps[0] == 30 else logs)
 
-    monkeypatch.setattr(and_tf.callbacks.StopOnNonFinite, "on_train_batch_end", diverge_at_step_30)
+    monkeypatch.setattr(and_tf.watchdog.Watchdog, "on_train_batch_end", diverge_at_step_30)
     message = fails(capsys, *arguments)
     assert "at step 6 of epoch 3" in message
     assert "--resume --set optimizer.learning_rate=0.003 goes on from it" in message

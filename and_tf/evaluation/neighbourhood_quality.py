@@ -35,4 +35,5 @@ def embedding_spread(embeddings: np.ndarray) -> float:
     Returns:
         About 1 when they cover the sphere, 0 when they have collapsed to one point.
     """
-    return float(1.0 - np.sum(np.mean(embeddings, axis=0, dtype=np.float64) ** 2))
+    mean = np.mean(embeddings, axis=0, dtype=np.float64)
+    return float(max(0.0, 1.0 - np.sum(mean**2)))  # rounding may bring it below 0
