@@ -220,6 +220,20 @@ def refused_command(folder: pathlib.Path) -> str:
     return complaint.getvalue()
 
 
+def train_in_a_notebook(folder: pathlib.Path) -> None:
+    """On arrays, under TensorFlow's own choice of exchange, and in mixed precision."""
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(policy)
+        two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        for name, strategy in (("one", tf.distribute.get_strategy()), ("two", two)):
+            model = make_model(strategy)
+            history = model.fit(
+                IMAGES, np.arange(N), batch_size=BATCH, epochs=2, shuffle=False, verbose=0
+            )
+            np.savez(folder / f"{policy} {name}.npz", loss=history.history["loss"], **state(model))
+    keras.config.set_dtype_policy("float32")
+
+
 def train_by_command(folder: pathlib.Path) -> None:
     """A run on three replicas that goes on on two."""
     run = folder / "run"
@@ -253,6 +267,7 @@ def main(folder: pathlib.Path, long: bool) -> None:
     for replicas in range(1, MOST + 1):
         (train_long_on if long else train_on)(replicas, folder)
     if long:
+        train_in_a_notebook(folder)
         train_by_command(folder)
     else:
         resume_on_others(folder)

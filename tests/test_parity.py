@@ -90,16 +90,37 @@ def test_what_differs_on_several_devices_is_refused(folder, what, reason):
     assert reason in json.loads((folder / "refusals.json").read_text())[what]
 
 
-@pytest.mark.slow
-def test_fifty_steps_are_those_of_one_device(tmp_path):
-    run(tmp_path, "long")
-    for replicas in (2, 3, 4):
-        assert_same(tmp_path, "1", str(replicas))
+@pytest.fixture(scope="module")
+def long_folder(tmp_path_factory) -> pathlib.Path:
+    return run(tmp_path_factory.mktemp("long"), "long")
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replicas", [2, 3, 4])
+def test_fifty_steps_are_those_of_one_device(long_folder, replicas):
+    assert_same(long_folder, "1", str(replicas))
+
+
+@pytest.mark.slow
+def test_fit_on_arrays_in_a_notebook(long_folder):
+    assert_same(long_folder, "float32 one", "float32 two")
+
+
+@pytest.mark.slow
+def test_mixed_precision(long_folder):
+    names = ("mixed_bfloat16 one", "mixed_bfloat16 two")
+    one, two = (np.load(long_folder / f"{name}.npz") for name in names)
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-2)
+    np.testing.assert_allclose(two["and/bank"], one["and/bank"], atol=0.1)
+
+
+@pytest.mark.slow
+def test_a_run_by_command_goes_on_on_other_devices(long_folder):
     runs = [
-        [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
+        [json.loads(line) for line in (long_folder / f"{name}.jsonl").read_text().splitlines()]
         for name in ("3", "3, then 2")
     ]
+    assert [row["event"] for row in runs[0]] == ["untrained", "epoch", "round", "epoch"]
     for row, resumed in zip(*runs, strict=True):
         for key in {"loss", "knn_features", "consistency", "anchor_entropy"} & set(row):
             assert resumed[key] == pytest.approx(row[key], rel=1e-3), key
