@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from and_tf.backend import require_tensorflow
 from and_tf.commands import fail, quieten, refusing_bad_input
 from and_tf.config import ConfigError, RunConfig, load_config
 from and_tf.errors import RunError
-from and_tf.files import is_full_disk, write_text
+from and_tf.files import is_full_disk
 from and_tf.resuming import check_same_config
 from and_tf.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    import keras
+
+    from and_tf.exporting.rows import Rows
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -24,12 +29,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", help="run directory of and_tf.train")
     parser.add_argument(
-        "--output", metavar="DIR", help="folder of all versions (default: export/NAME)"
+        "--output",
+        metavar="DIR",
+        help="folder of all versions (default: export/NAME, or export/NAME-FORMAT)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("savedmodel", "onnx", "litert"),
+        default="savedmodel",
+        help="savedmodel (default), or onnx or litert: a file with the encoder alone",
     )
     parser.add_argument(
         "--rows",
         metavar="WHICH",
-        default="train",
         help="images to compare with: train, test or all of the run's, none, or a folder of images "
         "(default: train)",
     )
@@ -64,10 +76,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def positive(text: str) -> int:
     """A whole number of 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on. Received: {text}")
+    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,8 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         require_tensorflow()
+        check_options(args)
         config, run = choose_run(args.run_dir, args.overrides)
-        output = choose_output(args.output, config, run)
+        output = choose_output(args.output, config, run, args.format)
         export(config, run, output, args)
     except KeyboardInterrupt:
         return fail("stopped; nothing was exported", 130)
@@ -105,6 +117,22 @@ def explain(error: Exception) -> str | None:
     return None
 
 
+def check_options(args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together.
+
+    Raises:
+        RunError: With what does not.
+    """
+    if args.output == "":
+        raise RunError('--output must name a folder. Received: ""')
+    given = [f"--{name}" for name in ("rows", "labels") if getattr(args, name) is not None]
+    if args.format != "savedmodel" and given:
+        raise RunError(
+            f"--format {args.format} holds the encoder alone, without rows. "
+            f"Received: {' and '.join(given)}"
+        )
+
+
 def choose_run(run_dir: str, overrides: list[str]) -> tuple[RunConfig, RunDirectory]:
     """The run and its config, with what may be changed of it.
 
@@ -122,7 +150,9 @@ def choose_run(run_dir: str, overrides: list[str]) -> tuple[RunConfig, RunDirect
     return config, run
 
 
-def choose_output(output: str | None, config: RunConfig, run: RunDirectory) -> Path:
+def choose_output(
+    output: str | None, config: RunConfig, run: RunDirectory, file_format: str
+) -> Path:
     """The folder of all versions.
 
     Raises:
@@ -130,15 +160,14 @@ def choose_output(output: str | None, config: RunConfig, run: RunDirectory) -> P
     """
     from and_tf.exporting.version_folder import check_output
 
-    if output == "":
-        raise RunError('--output must name a folder. Received: ""')
-    path = Path(output).expanduser() if output else Path("export") / config.name
+    name = config.name if file_format == "savedmodel" else f"{config.name}-{file_format}"
+    path = Path(output).expanduser() if output else Path("export") / name
     if path.resolve().is_relative_to(run.path.resolve()):
         raise RunError(
             f"--output must lie outside of the run directory, which holds a run alone. "
             f"Received: {path}"
         )
-    check_output(path)
+    check_output(path, file_format)
     return path
 
 
@@ -150,51 +179,52 @@ def export(config: RunConfig, run: RunDirectory, output: Path, args: argparse.Na
         OSError: The disk is full. Nothing is left.
     """
     quieten()
-    from and_tf.exporting.description import describe, export_card
-    from and_tf.exporting.prediction_logs import warm_up_logs, write_logs
-    from and_tf.exporting.row_bank import RowBank
-    from and_tf.exporting.rows import embed_rows, load_image_sets, with_labels
-    from and_tf.exporting.signatures import Exported
+    from and_tf.exporting.portable import write_portable
+    from and_tf.exporting.saved_model import write_saved_model
     from and_tf.exporting.trained_encoder import load_encoder
-    from and_tf.exporting.verification import expected_answers, verify_saved_model
     from and_tf.exporting.version_folder import write_next_version
 
     encoder = load_encoder(run, config)
-    image_shape, image_size = encoder.input_shape[1:], config.data.image_size
+    run_card = run.model_card.read_text(encoding="utf-8") if run.model_card.exists() else ""
+    if args.format != "savedmodel":
+        version = write_next_version(
+            output, lambda folder: write_portable(encoder, folder, args.format, config, run_card)
+        )
+        print(f"{version}: the encoder alone, as {args.format}")
+        return
+    rows = load_rows(config, encoder, args.rows or "train", args.labels)
+    print(f"{len(rows):,} rows, {rows.num_labelled:,} of them with labels", flush=True)
+    version = write_next_version(
+        output,
+        lambda folder: write_saved_model(
+            folder, config, encoder, rows, args.neighbours, args.top, run_card
+        ),
+    )
+    print(f"{version}: verified")
+
+
+def load_rows(config: RunConfig, encoder: keras.Model, which: str, labels: str | None) -> Rows:
+    """The bank: the images that were asked for, embedded, with their labels.
+
+    Raises:
+        RunError: Images or labels that cannot be had.
+    """
+    from and_tf.exporting.rows import SETS, embed_rows, load_image_sets, with_labels
+
+    try:
+        sets = load_image_sets(config, which, encoder.input_shape[1:])
+    except ValueError as error:
+        if which not in SETS:
+            raise RunError(str(error)) from error
+        raise RunError(
+            f"{error} If the images have moved, --set data.path=FOLDER (or data.data_dir) says where "
+            "to; --rows none exports the encoder without them."
+        ) from error
+    rows = embed_rows(encoder, sets, config.evaluation.batch_size)
+    if labels is None:
+        return rows
     with refusing_bad_input():
-        sets = load_image_sets(config, args.rows, image_shape)
-        rows = embed_rows(encoder, sets, config.evaluation.batch_size)
-        if args.labels is not None:
-            rows = with_labels(rows, Path(args.labels).expanduser())
-
-    vote = (config.evaluation.knn_neighbours, config.evaluation.knn_temperature)
-    exported = Exported(
-        encoder,
-        image_size,
-        RowBank(rows, *vote) if len(rows) else None,
-        classify=rows.num_labelled > 0,
-        neighbours=args.neighbours,
-        top=args.top,
-    )
-    answers = {name: signature.k for name, signature in exported.signatures.items()}
-    inputs = {name: signature.input_name for name, signature in exported.signatures.items()}
-
-    def write(folder: Path) -> None:
-        exported.save(str(folder))
-        description = describe(config, encoder, exported, rows, folder)
-        extra = folder / "assets.extra"
-        write_logs(extra / "tf_serving_warmup_requests", warm_up_logs(inputs, image_shape))
-        write_text(extra / "and_tf.json", json.dumps(description, indent=2) + "\n")
-        run_card = run.model_card.read_text(encoding="utf-8") if run.model_card.exists() else ""
-        write_text(folder / "model_card.md", export_card(description, run_card))
-        logs = expected_answers(encoder, image_size, rows, answers, *vote)
-        verify_saved_model(folder, logs, image_size)
-
-    version = write_next_version(output, write)
-    print(
-        f"{version}: {', '.join(sorted(exported.signatures))}; {len(rows):,} rows, "
-        f"{rows.num_labelled:,} of them with labels"
-    )
+        return with_labels(rows, Path(labels).expanduser())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from tensorflow_serving.apis import get_model_status_pb2 as status_pb2
 from tensorflow_serving.config import model_server_config_pb2 as config_pb2
@@ -85,8 +85,7 @@ class Model:
                 self._report(f"Could not find base path {base_path}: {error.strerror}")
                 return
             self._last_look = dict(choice.contents)
-            for number in choice.waiting:
-                self._set(number, State.START)
+            self._set_waiting(choice.waiting)
             new = next((n for n, path in choice.wanted.items() if path not in served), None)
             if new is None:
                 break
@@ -133,13 +132,9 @@ class Model:
             self._drain(old)
 
     def _retire(self, choice: version_folder.Choice) -> None:
+        self._report(None if choice.wanted else "No version to serve was found in the folder")
         if not choice.wanted and (self._keep_last or choice.waiting):
-            if self._served:
-                self._report("No version to serve was found; what was loaded is kept")
-            else:
-                self._report("No version to serve was found")
             return
-        self._report(None)
         for number in self._served.keys() - choice.wanted.keys():
             self._unload(number)
 
@@ -157,6 +152,13 @@ class Model:
         task = asyncio.get_running_loop().create_task(drain())
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)
+
+    def _set_waiting(self, numbers: Collection[int]) -> None:
+        for number in [n for n, known in self._states.items() if known.state == State.START]:
+            del self._states[number]
+        for number in numbers:
+            if number not in self._served:
+                self._set(number, State.START)
 
     def _set(self, number: int, state: int, error: ServingError | None = None) -> None:
         self._states[number] = VersionState(number, state, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -17,6 +18,8 @@ from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.model import Model, VersionState
 from serving.served_version import ServedVersion
+
+_logger = logging.getLogger(__name__)
 
 
 class Models:
@@ -177,7 +180,13 @@ class Models:
             try:
                 await asyncio.wait_for(self._closing.wait(), self._poll_seconds)
             except TimeoutError:
-                await self.poll_once()
+                await self._poll_and_carry_on()
+
+    async def _poll_and_carry_on(self) -> None:
+        try:
+            await self.poll_once()
+        except Exception:  # what is served must not depend on the next poll
+            _logger.exception("Looking for new versions failed")
 
     async def _apply(self, config: config_pb2.ModelServerConfig) -> None:
         async with self._changing:

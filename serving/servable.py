@@ -24,7 +24,7 @@ class Servable:
     """A loaded SavedModel. All methods may be called from any thread.
 
     `signatures` maps each name to its SignatureDef, without the initialiser that TensorFlow lists
-    among them; `path` is the version's folder.
+    among them, which is `initializer`, None where there is none; `path` is the version's folder.
     """
 
     def __init__(self, path: pathlib.Path, *, intra_op_threads: int = 0, inter_op_threads: int = 0):
@@ -57,6 +57,11 @@ class Servable:
             for name, signature in sorted(meta_graph.signature_def.items())
             if name != INIT_SIGNATURE
         }
+        self.initializer = (
+            meta_graph.signature_def[INIT_SIGNATURE]
+            if INIT_SIGNATURE in meta_graph.signature_def
+            else None
+        )
 
     def run(
         self,
@@ -88,8 +93,11 @@ class Servable:
         return {name: _as_array(value) for name, value in zip(names, values, strict=True)}
 
     def uninitialized_variables(self) -> list[str]:
-        """Names of the variables that hold no value, as when their files are missing."""
-        handles = [op for op in self._graph.get_operations() if op.type == "VarHandleOp"]
+        """Names of the variables that hold no value, as when their files are missing.
+
+        Only those that signatures read count: Keras's exports hold others, which nothing fills.
+        """
+        handles = [op for op in self._operations_read() if op.type == "VarHandleOp"]
         if not handles:
             return []
         with self._graph.as_default():
@@ -97,6 +105,23 @@ class Servable:
         with self._lock.reading(), _tensorflow_errors():
             initialized = self._session.run(checks)
         return [op.name for op, ready in zip(handles, initialized, strict=True) if not ready]
+
+    def _operations_read(self) -> set[tf.Operation]:
+        """The operations that the signatures' outputs depend on."""
+        names = {
+            info.name
+            for signature in self.signatures.values()
+            for info in signature.outputs.values()
+            if info.WhichOneof("encoding") == "name"
+        }
+        waiting = [self._graph.get_tensor_by_name(name).op for name in names]
+        found: set[tf.Operation] = set()
+        while waiting:
+            op = waiting.pop()
+            if op not in found:
+                found.add(op)
+                waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+        return found
 
     def assign(self, values: Mapping[str, np.ndarray]) -> None:
         """Gives variables new values, all at once: no signature ever sees some new and some old.

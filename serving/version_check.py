@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving import warm_up
 from serving.errors import ServingError
 from serving.servable import Servable
+from serving.version_folder import contents_of
 
 # Larger inputs than this are not made up, so that a check needs no more memory than serving does.
 MOST_ELEMENTS = 2**24
@@ -30,14 +31,30 @@ def load_checked(path: pathlib.Path, intra_op_threads: int, inter_op_threads: in
     All variables must hold values, the warm-up requests must succeed, and every signature that
     they leave out runs once on one row of zeros; it may find fault with the zeros, not more.
 
-    Raises ServingError, after freeing what was loaded, if anything is wrong with it.
+    Raises ServingError, after freeing what was loaded, if anything is wrong with it: ABORTED if
+    the folder changed meanwhile.
     """
-    servable = Servable(path, intra_op_threads=intra_op_threads, inter_op_threads=inter_op_threads)
+    contents = contents_of(path)
     try:
-        _check(servable)
-    except BaseException:
-        servable.close()
+        servable = Servable(
+            path, intra_op_threads=intra_op_threads, inter_op_threads=inter_op_threads
+        )
+        try:
+            _check(servable)
+            if contents_of(path) != contents:
+                raise ServingError(
+                    grpc.StatusCode.ABORTED, f"The folder {path} changed while it was loaded"
+                )
+        except BaseException:
+            servable.close()
+            raise
+    except ServingError:
         raise
+    except Exception as error:  # a damaged graph can make TensorFlow raise anything
+        raise ServingError(
+            grpc.StatusCode.INTERNAL,
+            f"The SavedModel in {path} cannot be loaded: {type(error).__name__}: {error}",
+        ) from error
     return servable
 
 
@@ -76,12 +93,13 @@ def _try(servable: Servable, name: str) -> None:
 
 def _zeros(tensor: meta_graph_pb2.TensorInfo) -> np.ndarray | None:
     """One row of zeros or empty strings; None for what cannot be made up."""
-    if tensor.WhichOneof("encoding") != "name":  # sparse or composite
+    dtype = tf.as_dtype(tensor.dtype)
+    if tensor.WhichOneof("encoding") != "name" or dtype in (tf.resource, tf.variant):
         return None
     shape = [1] if tensor.tensor_shape.unknown_rank else []
     shape += [1 if dim.size == -1 else dim.size for dim in tensor.tensor_shape.dim]
     if math.prod(shape) > MOST_ELEMENTS:
         return None
-    if tensor.dtype == tf.string.as_datatype_enum:
+    if dtype == tf.string:
         return np.full(shape, b"", dtype=object)
-    return np.zeros(shape, tf.as_dtype(tensor.dtype).as_numpy_dtype)
+    return np.zeros(shape, dtype.as_numpy_dtype)

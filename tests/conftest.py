@@ -16,6 +16,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=SHARED / "golden",
         help="folder of the golden *.npz files (default: ../shared/golden)",
     )
+    parser.addoption(
+        "--vectors",
+        type=pathlib.Path,
+        default=SHARED / "tfserving/vectors.jsonl",
+        help="requests to TensorFlow Serving and its answers (default: ../shared/tfserving)",
+    )
+    parser.addoption(
+        "--models",
+        type=pathlib.Path,
+        help="folder of the models that the vectors speak of (default: made for the tests)",
+    )
 
 
 @pytest.fixture(scope="session")

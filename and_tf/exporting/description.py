@@ -92,8 +92,6 @@ def export_card(description: dict, run_card: str) -> str:
         run_card: Of the run; empty where the run is not over.
     """
     lines = [
-        "## Served",
-        "",
         (
             f"Exported by and_tf {description['and_tf']}. Images of "
             f"{' x '.join(map(str, description['image_size']))} pixels, "
@@ -123,8 +121,12 @@ def export_card(description: dict, run_card: str) -> str:
         for alias, value in signature[side].items()
     }
     lines += ["", *(f"- `{alias}`: {text}" for alias, text in described.items()), ""]
-    title = run_card or f"# {description['name']}\n"
-    return f"{title.rstrip()}\n\n" + "\n".join(lines)
+    return with_served(description["name"], run_card, "\n".join(lines))
+
+
+def with_served(name: str, run_card: str, served: str) -> str:
+    """A run's model card, or a bare one, with a section on what is served."""
+    return f"{(run_card or f'# {name}').rstrip()}\n\n## Served\n\n{served.rstrip()}\n"
 
 
 def _shape(sides: list[int | None]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from and_tf.data.resizing import shorter_side
+from and_tf.exporting.exif import read_orientation, upright
 from and_tf.exporting.graph_resizing import resize_image
 
 DECODED_AT_ONCE = 16
@@ -15,9 +16,9 @@ def decode_images(
 ) -> tf.Tensor:
     """JPEG, PNG, BMP, WebP and GIF (the first frame), of any size, as the encoder takes them.
 
-    Grey is repeated to three channels and transparency lies on white. What TensorFlow's decoders do
-    not tell stays out: a PNG's single transparent colour, a BMP's alpha, a GIF's transparency (black)
-    and how a photograph is to be turned (EXIF).
+    Grey is repeated to three channels, transparency lies on white, and photographs are turned upright
+    (EXIF in JPEG). What TensorFlow's decoders do not tell stays out: a PNG's single transparent
+    colour, a BMP's alpha, and a GIF's transparency, which is black.
 
     Args:
         image_bytes: string [B].
@@ -45,7 +46,7 @@ def decode_images(
 
 
 def _jpeg(contents: tf.Tensor, longest_side: int, image_size: int | None) -> tf.Tensor:
-    """A JPEG, uint8 [h, w, 3], at a half, a quarter or an eighth where it is much too large."""
+    """A JPEG, upright, uint8 [h, w, 3]; a half, a quarter or an eighth of what is much too large."""
     needed = 2 * (longest_side if image_size is None else shorter_side(image_size))
     too_large_by = tf.reduce_min(tf.io.extract_jpeg_shape(contents)[:2]) // needed
 
@@ -55,9 +56,10 @@ def _jpeg(contents: tf.Tensor, longest_side: int, image_size: int | None) -> tf.
             contents, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"
         )
 
-    return tf.case(
+    image = tf.case(
         [(too_large_by >= ratio, at(ratio)) for ratio in (8, 4, 2)], default=at(1), exclusive=False
     )
+    return upright(image, read_orientation(contents))
 
 
 def _other(contents: tf.Tensor) -> tf.Tensor:

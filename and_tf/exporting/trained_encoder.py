@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 
 import keras
 
 from and_tf.assembly import build_encoder
-from and_tf.checkpoints import Checkpoints
+from and_tf.checkpoints import Checkpoints, read_model
 from and_tf.config import RunConfig
-from and_tf.errors import RunError
+from and_tf.errors import CheckpointError, RunError
 from and_tf.model import AND
 from and_tf.precision import set_precision
 from and_tf.run_directory import RunDirectory
@@ -51,12 +50,11 @@ def _load_model(run: RunDirectory, config: RunConfig) -> AND:
         )
         return model
     try:
-        return keras.models.load_model(run.model, compile=False)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        return read_model(run.model, compile=False)
+    except CheckpointError as error:
         raise RunError(
             f"The model cannot be read; python -m and_tf.train --run-dir {run.path} --resume "
-            f"writes it anew. Received: {run.model}: {reason}"
+            f"writes it anew. Received: {run.model}: {error}"
         ) from error
 
 

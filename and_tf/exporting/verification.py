@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import tensorflow as tf
 from and_tf.data.resizing import CROPPED_FROM, resize_array
 from and_tf.errors import RunError
 from and_tf.evaluation.knn import knn_scores
+from and_tf.exporting.fresh_process import check_difference, check_output_of
 from and_tf.exporting.prediction_logs import prediction_log, write_logs
 from and_tf.exporting.rows import Rows
 
@@ -98,23 +97,12 @@ def verify_saved_model(folder: Path, logs: list, image_size: int | None) -> None
     with tempfile.TemporaryDirectory() as temporary:
         records = Path(temporary) / "expected"
         write_logs(records, logs)
-        done = subprocess.run(
-            [sys.executable, "-m", "and_tf.exporting.saved_model_check", str(folder), str(records)],
-            capture_output=True,
-            text=True,
-            check=False,
+        found = json.loads(
+            check_output_of("and_tf.exporting.saved_model_check", str(folder), str(records))
         )
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RunError(f"The export failed its verification: {lines[-1]}")
-    found = json.loads(done.stdout.splitlines()[-1])
     if found["python_ops"]:
         raise RunError(f"The export would call Python. Received: {found['python_ops']}")
     cropped = image_size is not None and image_size >= CROPPED_FROM
     for signature, alias, difference in found["differences"]:
         tolerance = RESIZED_TOLERANCE if cropped and signature.endswith("_bytes") else TOLERANCE
-        if difference is None or not difference <= tolerance:
-            raise RunError(
-                f"The export failed its verification: `{alias}` of {signature} is not what the "
-                f"model gives. Received: a difference of {difference}, at most {tolerance:g}"
-            )
+        check_difference(f"`{alias}` of {signature}", difference, tolerance)

@@ -13,10 +13,12 @@ from pathlib import Path
 from and_tf.errors import RunError
 from and_tf.files import flush, flush_folder
 
+# The file that every version of a format holds.
+MARKS = {"savedmodel": "saved_model.pb", "onnx": "encoder.onnx", "litert": "encoder.tflite"}
 _HIDDEN = ".partial-"
 
 
-def write_next_version(output: Path, write: Callable[[Path], None]) -> Path:
+def write_next_version(output: Path, write: Callable[[Path], object]) -> Path:
     """Write a version into a hidden folder, then rename it to the next free number.
 
     Args:
@@ -28,10 +30,9 @@ def write_next_version(output: Path, write: Callable[[Path], None]) -> Path:
         The version's folder.
 
     Raises:
-        RunError: `output` cannot be a folder of versions, or another process is writing to it.
+        RunError: Another process is writing to `output`.
         OSError: It cannot be written to.
     """
-    check_output(output)
     with _made(output), _locked(output):
         for left_behind in output.glob(f"{_HIDDEN}*"):  # by a process that was killed
             shutil.rmtree(left_behind)
@@ -48,26 +49,34 @@ def write_next_version(output: Path, write: Callable[[Path], None]) -> Path:
         return version
 
 
-def check_output(output: Path) -> None:
-    """Refuse a path that cannot hold versions.
+def check_output(output: Path, file_format: str) -> None:
+    """Refuse a path that cannot hold versions of a format.
 
     Raises:
-        RunError: It is a file, or a version itself.
+        RunError: It is a file or lies below one, it is a version itself, or it holds versions of
+            another format, which whoever serves the latest version would stumble upon.
     """
     blocking = next((path for path in (output, *output.parents) if path.exists()), output)
-    if not blocking.is_dir():
+    if blocking.exists() and not blocking.is_dir():
         raise RunError(f"--output must be a folder, and {blocking} is a file. Received: {output}")
-    if (output / "saved_model.pb").exists():
+    if any((output / name).exists() for name in MARKS.values()):
         raise RunError(
             f"--output is itself a version: name the folder of all versions, such as "
             f"{output.parent}. Received: {output}"
         )
+    for version in versions(output).values():
+        for other, name in MARKS.items():
+            if other != file_format and (version / name).exists():
+                raise RunError(
+                    f"--output holds versions of another format: name another folder for "
+                    f"--format {file_format}. Received: {version}, {other}"
+                )
 
 
 def versions(output: Path) -> dict[int, Path]:
     """The versions in a folder by number: every entry whose name is one."""
-    names = [path for path in output.iterdir() if path.name.isascii() and path.name.isdigit()]
-    return {int(path.name): path for path in names}
+    entries = output.iterdir() if output.exists() else ()
+    return {int(e.name): e for e in entries if e.name.isascii() and e.name.isdigit()}
 
 
 @contextlib.contextmanager
