@@ -9,15 +9,17 @@ import threading
 import pytest
 
 
+BODIES: list[bytes] = []  # of all requests
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Refuses every third request."""
 
     protocol_version = "HTTP/1.1"
-    bodies: list[bytes] = []
 
     def do_POST(self):
-        self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(503 if len(self.bodies) % 3 == 0 else 200)
+        BODIES.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(503 if len(BODIES) % 3 == 0 else 200)
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
@@ -38,7 +40,7 @@ def url():
 def test_every_line_is_a_run_that_counts_what_came_back(url, tmp_path, options):
     body = tmp_path / "body.json"
     body.write_bytes(b'{"instances":[1]}')
-    Handler.bodies.clear()
+    BODIES.clear()
     done = subprocess.run(
         [
             sys.executable,
@@ -57,9 +59,9 @@ def test_every_line_is_a_run_that_counts_what_came_back(url, tmp_path, options):
         check=True,
     )
     runs = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(runs) == 2 and set(Handler.bodies) == {b'{"instances":[1]}'}
+    assert len(runs) == 2 and set(BODIES) == {b'{"instances":[1]}'}
     total = sum(sum(run["statuses"].values()) for run in runs)
-    assert total == len(Handler.bodies)
+    assert total == len(BODIES)
     if options[0] == "--rate":
         assert total == 60
     for run in runs:
