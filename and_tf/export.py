@@ -18,7 +18,7 @@ from and_tf.run_directory import RunDirectory
 if TYPE_CHECKING:
     import keras
 
-    from and_tf.exporting.rows import Rows
+    from and_tf.data.image_set import ImageSet
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -61,6 +61,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         type=positive,
         default=5,
         help="classes that `classify` answers (default: 5)",
+    )
+    parser.add_argument(
+        "--thumbnails",
+        action="store_true",
+        help="store the rows' images at 48 pixels, 64 MiB at most, for the server's page",
     )
     parser.add_argument(
         "--set",
@@ -112,6 +117,8 @@ def explain(error: Exception) -> str | None:
         return "No space left on the disk of --output; nothing was exported"
     if isinstance(error, PermissionError):
         return f"--output cannot be written to: {error.strerror}. Received: {error.filename}"
+    if type(error).__name__ == "DataLossError":  # TensorFlow's, which may not be imported here
+        return f"The files of the data set are damaged: {str(error).splitlines()[0]}"
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return "Not enough memory; nothing was exported. Choose fewer --rows"
     return None
@@ -125,7 +132,7 @@ def check_options(args: argparse.Namespace) -> None:
     """
     if args.output == "":
         raise RunError('--output must name a folder. Received: ""')
-    given = [f"--{name}" for name in ("rows", "labels") if getattr(args, name) is not None]
+    given = [f"--{name}" for name in ("rows", "labels", "thumbnails") if getattr(args, name)]
     if args.format != "savedmodel" and given:
         raise RunError(
             f"--format {args.format} holds the encoder alone, without rows. "
@@ -180,7 +187,9 @@ def export(config: RunConfig, run: RunDirectory, output: Path, args: argparse.Na
     """
     quieten()
     from and_tf.exporting.portable import write_portable
+    from and_tf.exporting.rows import embed_rows, with_labels
     from and_tf.exporting.saved_model import write_saved_model
+    from and_tf.exporting.thumbnails import write_thumbnails
     from and_tf.exporting.trained_encoder import load_encoder
     from and_tf.exporting.version_folder import write_next_version
 
@@ -192,27 +201,31 @@ def export(config: RunConfig, run: RunDirectory, output: Path, args: argparse.Na
         )
         print(f"{version}: the encoder alone, as {args.format}")
         return
-    rows = load_rows(config, encoder, args.rows or "train", args.labels)
+    sets = load_sets(config, encoder, args.rows or "train")
+    rows = embed_rows(encoder, sets, config.evaluation.batch_size)
+    if args.labels is not None:
+        with refusing_bad_input():
+            rows = with_labels(rows, Path(args.labels).expanduser())
     print(f"{len(rows):,} rows, {rows.num_labelled:,} of them with labels", flush=True)
-    version = write_next_version(
-        output,
-        lambda folder: write_saved_model(
-            folder, config, encoder, rows, args.neighbours, args.top, run_card
-        ),
-    )
-    print(f"{version}: verified")
+
+    def write(folder: Path) -> None:
+        write_saved_model(folder, config, encoder, rows, args.neighbours, args.top, run_card)
+        if args.thumbnails:
+            write_thumbnails(folder / "assets.extra/thumbnails", sets, config.evaluation.batch_size)
+
+    print(f"{write_next_version(output, write)}: verified")
 
 
-def load_rows(config: RunConfig, encoder: keras.Model, which: str, labels: str | None) -> Rows:
-    """The bank: the images that were asked for, embedded, with their labels.
+def load_sets(config: RunConfig, encoder: keras.Model, which: str) -> list[ImageSet]:
+    """The images that become rows.
 
     Raises:
-        RunError: Images or labels that cannot be had.
+        RunError: They cannot be had.
     """
-    from and_tf.exporting.rows import SETS, embed_rows, load_image_sets, with_labels
+    from and_tf.exporting.rows import SETS, load_image_sets
 
     try:
-        sets = load_image_sets(config, which, encoder.input_shape[1:])
+        return load_image_sets(config, which, encoder.input_shape[1:])
     except ValueError as error:
         if which not in SETS:
             raise RunError(str(error)) from error
@@ -220,11 +233,6 @@ def load_rows(config: RunConfig, encoder: keras.Model, which: str, labels: str |
             f"{error} If the images have moved, --set data.path=FOLDER (or data.data_dir) says where "
             "to; --rows none exports the encoder without them."
         ) from error
-    rows = embed_rows(encoder, sets, config.evaluation.batch_size)
-    if labels is None:
-        return rows
-    with refusing_bad_input():
-        return with_labels(rows, Path(labels).expanduser())
 
 
 if __name__ == "__main__":

@@ -108,13 +108,22 @@ def embed_rows(encoder: keras.Model, sets: list[ImageSet], batch_size: int) -> R
     )
 
 
+def readable(images: ImageSet) -> list[int]:
+    """Indices of the images that could be read; known once all were asked for."""
+    # A file that broke since it was listed comes as mid-grey.
+    broken = {file for file, _ in images.skipped}
+    return [
+        index
+        for index in range(len(images))
+        if images.sources is None or images.sources[index] not in broken
+    ]
+
+
 def _embedded(encoder: keras.Model, images: ImageSet, batch_size: int) -> Rows:
     embeddings = encoder.predict(images.ordered_batches(batch_size), verbose=0)
     labels = np.full(len(images), -1, np.int32) if images.labels is None else images.labels
     sources = images.sources or [f"{images.name}:{index}" for index in range(len(images))]
-    # A file that broke since it was listed was embedded as mid-grey.
-    broken = {file for file, _ in images.skipped}
-    kept = [index for index, source in enumerate(sources) if source not in broken]
+    kept = readable(images)
     return Rows(
         embeddings[kept].astype(np.float32),
         np.asarray(labels)[kept].astype(np.int32),

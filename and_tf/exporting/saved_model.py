@@ -10,6 +10,7 @@ import keras
 from and_tf.config import RunConfig
 from and_tf.exporting.description import describe, export_card
 from and_tf.exporting.prediction_logs import warm_up_logs, write_logs
+from and_tf.exporting.projection import project
 from and_tf.exporting.row_bank import RowBank
 from and_tf.exporting.rows import Rows
 from and_tf.exporting.signatures import Exported
@@ -25,7 +26,7 @@ def write_saved_model(
     neighbours: int,
     top: int,
     run_card: str,
-) -> Exported:
+) -> None:
     """Fill a version's folder, and verify it.
 
     Args:
@@ -36,9 +37,6 @@ def write_saved_model(
             where none has a label, everything but classes.
         neighbours, top: k of `neighbours` and of `classify`.
         run_card: The run's model card; empty where the run is not over.
-
-    Returns:
-        What was written.
 
     Raises:
         RunError: It does not answer as the model does.
@@ -55,9 +53,10 @@ def write_saved_model(
     write_logs(extra / "tf_serving_warmup_requests", warm_up_logs(inputs, image_shape))
     description = describe(config, encoder, exported, rows, folder)
     write_text(extra / "and_tf.json", json.dumps(description, indent=2) + "\n")
+    if len(rows):
+        write_text(extra / "projection.json", json.dumps(project(rows)) + "\n")
     write_text(folder / "model_card.md", export_card(description, run_card))
 
     answers = {name: signature.k for name, signature in exported.signatures.items()}
     logs = expected_answers(encoder, image_size, rows, answers, *vote)
     verify_saved_model(folder, logs, image_size)
-    return exported
