@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from serving import tokens
+from serving.batching_settings import BatchingSettings
 from serving.settings import MIB, Settings
 
 TOKEN_VARIABLE = "SERVING_TOKEN"
@@ -29,7 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from serving import server
 
         try:
-            asyncio.run(server.run(_config(options), _settings(options), (), options.poll_seconds))
+            asyncio.run(
+                server.run(
+                    _config(options),
+                    _settings(options),
+                    options.poll_seconds,
+                    _batching(options),
+                )
+            )
         except server.StartError as error:
             raise ValueError(str(error)) from error
     except (OSError, ValueError) as error:
@@ -53,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default=defaults.host, help="default: %(default)s")
     add("--rest-port", type=int, default=defaults.rest_port, help="default: %(default)s")
     add("--grpc-port", type=int, default=defaults.grpc_port, help="default: %(default)s")
+
+    batching = BatchingSettings()
+    add = parser.add_argument_group("batching").add_argument
+    add("--batch-size", type=int, default=batching.max_batch_size, help=f"rows; {_DEFAULT}")
+    add("--batch-timeout-ms", type=float, default=batching.batch_timeout * 1000, help=_DEFAULT)
+    add("--batch-sizes", type=int, nargs="+", default=[], help="batches are padded to one of these")
+    add("--batch-threads", type=int, default=batching.num_batch_threads, help=_DEFAULT)
+    add("--max-queued-rows", type=int, default=batching.max_queued_rows, help=_DEFAULT)
 
     add = parser.add_argument_group("limits").add_argument
     add("--max-body-mib", type=float, default=defaults.largest_body / MIB, help=_DEFAULT)
@@ -92,6 +108,21 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("monitoring").add_argument
     add("--metrics", action="store_true", help="for Prometheus, at /monitoring/prometheus/metrics")
     add("--monitoring-config", type=pathlib.Path, metavar="FILE", help="TensorFlow Serving's file")
+
+    add = parser.add_argument_group("teaching").add_argument
+    add(
+        "--rows-dir",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="keep the rows that models are taught here; without it none can be",
+    )
+    add(
+        "--max-taught-rows",
+        type=int,
+        default=defaults.most_taught_rows,
+        help=f"of a model; {_DEFAULT}",
+    )
+    add("--page", action="store_true", help="answer a page at / that shows what models say")
     return parser
 
 
@@ -114,6 +145,7 @@ def _check(options: argparse.Namespace) -> None:
         "max_rows",
         "max_pixels",
         "max_requests",
+        "max_taught_rows",
         "request_timeout",
         "shutdown_timeout",
     ):
@@ -155,6 +187,19 @@ def _settings(options: argparse.Namespace) -> Settings:
         private_key=options.private_key,
         cors=options.cors,
         metrics_path=path,
+        rows_dir=options.rows_dir,
+        most_taught_rows=options.max_taught_rows,
+        page=options.page,
+    )
+
+
+def _batching(options: argparse.Namespace) -> BatchingSettings:
+    return BatchingSettings(
+        max_batch_size=options.batch_size,
+        batch_timeout=options.batch_timeout_ms / 1000,
+        allowed_batch_sizes=tuple(options.batch_sizes),
+        num_batch_threads=options.batch_threads,
+        max_queued_rows=options.max_queued_rows,
     )
 
 

@@ -72,6 +72,9 @@ class Batcher:
         self._running = 0
         self._timer: asyncio.TimerHandle | None = None
         self._seconds_per_row = 0.0
+        # Until when a batch waits for so many rows: see BatchingSettings.gather_share.
+        self._gather_until = 0.0
+        self._gather_rows = 0
         # By signature: the outputs that have a row for each row of the inputs, as far as is known.
         self._outputs_of_rows = {
             name: batch_arrays.aliases_of_rows(signature.outputs)
@@ -203,23 +206,21 @@ class Batcher:
             if key is None:
                 break
             self._start(self._take(key), now)
-        if self._queues and self._running < self._settings.num_batch_threads and not self._timer:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._queues and self._running < self._settings.num_batch_threads:
             first = min(queue[0].arrived for queue in self._queues.values())
-            self._timer = asyncio.get_running_loop().call_at(
-                first + self._settings.batch_timeout, self._time_is_up
-            )
-
-    def _time_is_up(self) -> None:
-        self._timer = None
-        self._start_ready()
+            due = max(first + self._settings.batch_timeout, self._gather_until)
+            self._timer = asyncio.get_running_loop().call_at(due, self._start_ready)
 
     def _due(self, queue: collections.deque[_Request], now: float) -> bool:
-        waited = now - queue[0].arrived
-        return (
-            waited >= self._settings.batch_timeout
-            or queue[0].kind is None
-            or sum(request.rows for request in queue) >= self._settings.max_batch_size
-        )
+        if queue[0].kind is None:
+            return True
+        if sum(request.rows for request in queue) >= self._settings.max_batch_size:
+            return True
+        gathered = now >= self._gather_until or self._queued_rows >= self._gather_rows
+        return gathered and now - queue[0].arrived >= self._settings.batch_timeout
 
     def _take(self, key: object) -> list[_Request]:
         queue = self._queues.pop(key)
@@ -271,20 +272,26 @@ class Batcher:
     def _finish(self, batch: list[_Request], run: concurrent.futures.Future) -> None:
         self._running -= 1
         error = run.exception()
-        if error is not None and len(batch) > 1:
-            self._repeat_one_by_one(batch)
-        self._start_ready()
         if error is None:
             answers, record = run.result()
             for request, answer in zip(batch, answers, strict=True):
                 if not request.future.done():
                     request.future.set_result(answer)
-            # Mostly the last few batches: what comes now runs at their speed.
-            self._seconds_per_row += 0.2 * (record.seconds / record.rows - self._seconds_per_row)
+            self._learn(record, joinable=batch[0].kind is not None)
             if self._on_batch is not None:
                 self._on_batch(record)
-        elif len(batch) == 1 and not batch[0].future.done():
+        elif len(batch) > 1:
+            self._repeat_one_by_one(batch)
+        elif not batch[0].future.done():
             batch[0].future.set_exception(error)
+        self._start_ready()
+
+    def _learn(self, record: BatchRecord, joinable: bool) -> None:
+        # Mostly the last few batches: what comes now runs at their speed.
+        self._seconds_per_row += 0.2 * (record.seconds / record.rows - self._seconds_per_row)
+        if joinable and (record.requests > 1 or self._queues):
+            self._gather_rows = record.rows + self._queued_rows
+            self._gather_until = time.monotonic() + self._settings.gather_share * record.seconds
 
     def _repeat_one_by_one(self, batch: list[_Request]) -> None:
         """Puts the requests of a failed batch in front of the others, each to run alone."""

@@ -53,6 +53,11 @@ class ServingError(Exception):
         return _HTTP_STATUS[self.code]
 
 
+def invalid(message: str) -> ServingError:
+    """What is wrong with a request: INVALID_ARGUMENT."""
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
 def from_tensorflow(error: tf.errors.OpError) -> ServingError:
     """What TensorFlow raised, under the same code: both count as google.rpc.Code does."""
     return ServingError(_CODE_OF_NUMBER[error.error_code], error.message)

@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 
 
 class Classes(NamedTuple):
@@ -40,9 +40,9 @@ def classification_outputs(signature: SignatureDef) -> list[str]:
         ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION where it does not classify examples.
     """
     if len(signature.inputs) != 1:
-        _refuse("Expected one input Tensor.")
+        raise invalid("Expected one input Tensor.")
     if len(signature.outputs) not in (1, 2):
-        _refuse(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+        raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if "inputs" not in signature.inputs:
         _mismatch("No classification inputs found in SignatureDef", signature)
     outputs = [alias for alias in ("classes", "scores") if alias in signature.outputs]
@@ -62,9 +62,9 @@ def regression_outputs(signature: SignatureDef) -> list[str]:
         ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION where it does not regress examples.
     """
     if len(signature.inputs) != 1:
-        _refuse("Expected one input Tensor.")
+        raise invalid("Expected one input Tensor.")
     if len(signature.outputs) != 1:
-        _refuse("Expected one output Tensor.")
+        raise invalid("Expected one output Tensor.")
     if "inputs" not in signature.inputs:
         _mismatch("No regression inputs found in SignatureDef", signature)
     if "outputs" not in signature.outputs:
@@ -83,15 +83,17 @@ def read_classes(results: Mapping[str, np.ndarray], examples: int) -> Classes:
         if array is None:
             continue
         if array.ndim != 2:
-            _refuse(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}")
+            raise invalid(
+                f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}"
+            )
         if array.dtype.kind != kind or (kind == "f" and array.dtype != np.float32):
-            _refuse(f"Expected {alias} Tensor of {dtype}. Got: {array.dtype}")
+            raise invalid(f"Expected {alias} Tensor of {dtype}. Got: {array.dtype}")
         if len(array) != examples:
-            _refuse(f"Expected {alias} output batch size of {examples}. Got: {len(array)}")
+            raise invalid(f"Expected {alias} output batch size of {examples}. Got: {len(array)}")
     classes = Classes(results.get("classes"), results.get("scores"))
     widths = [array.shape[1] for array in classes if array is not None]
     if widths[0] != widths[-1]:
-        _refuse(
+        raise invalid(
             f"Tensors class and score should match in dim_size(1). Got {widths[0]} vs. {widths[-1]}"
         )
     return classes
@@ -105,14 +107,16 @@ def read_values(results: Mapping[str, np.ndarray], examples: int) -> np.ndarray:
     """
     values = results["outputs"]
     if values.ndim != 1 and (values.ndim != 2 or values.shape[1] != 1):
-        _refuse(
+        raise invalid(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got "
             f"{_shape(values)}"
         )
     if len(values) != examples:
-        _refuse(f"Input batch size did not match output batch size: {examples} vs. {len(values)}")
+        raise invalid(
+            f"Input batch size did not match output batch size: {examples} vs. {len(values)}"
+        )
     if values.dtype != np.float32:
-        _refuse(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {values.dtype}")
     return values.reshape(-1)
 
 
@@ -126,7 +130,3 @@ def _mismatch(message: str, signature: SignatureDef) -> NoReturn:
         f"{message}: inputs {','.join(sorted(signature.inputs))}, "
         f"outputs {','.join(sorted(signature.outputs))}",
     )
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving import examples, grpc_tensors, model_info
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.example_results import Classes
 from serving.inference import DEFAULT_SIGNATURE, Inference, Task
 from serving.metrics import Metrics
@@ -45,9 +45,12 @@ def _answers(method: _Method) -> _Method:
 
     @functools.wraps(method)
     async def answer(self: Any, request: Message, context: grpc.aio.ServicerContext) -> Message:
-        start, status = time.perf_counter(), grpc.StatusCode.OK
+        # What neither answers nor fails was cancelled.
+        start, status = time.perf_counter(), grpc.StatusCode.CANCELLED
         try:
-            return await method(self, request, context)
+            response = await method(self, request, context)
+            status = grpc.StatusCode.OK
+            return response
         except ServingError as error:
             status = error.code
             if error.retry_after is not None:
@@ -125,13 +128,14 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> inference_pb2.MultiInferenceResponse:
         """Several questions about the same examples, to one model."""
         specs = [task.model_spec for task in request.tasks]
-        if not all(spec.name for spec in specs):
-            raise _invalid("Found ModelSpec with an empty model name.")
-        if len({spec.name for spec in specs}) > 1:
-            raise _invalid(
-                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
-            )
         with self._inference.use(specs[0] if specs else ModelSpec()) as version:
+            for spec in specs:
+                if not spec.name:
+                    raise invalid("Found ModelSpec with an empty model name.")
+                if spec.name != version.name:
+                    raise invalid(
+                        "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+                    )
             results = await self._inference.multi_inference(
                 version,
                 [Task(task.model_spec.signature_name, task.method_name) for task in request.tasks],
@@ -156,10 +160,10 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """The signatures of a model."""
         spec = _spec_of(request)
         if not request.metadata_field:
-            raise _invalid("GetModelMetadataRequest must specify at least one metadata_field")
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != "signature_def":
-                raise _invalid(f"Metadata field {field} is not supported")
+                raise invalid(f"Metadata field {field} is not supported")
         with self._inference.use(spec) as version:
             response = get_model_metadata_pb2.GetModelMetadataResponse(
                 model_spec=model_info.spec_of(version)
@@ -198,7 +202,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serves other models, or other versions of them, from now on."""
         if request.config.WhichOneof("config") != "model_config_list":
-            raise _invalid(
+            raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
                 "ModelConfigList is currently supported"
             )
@@ -213,7 +217,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 def _spec_of(request: Message) -> ModelSpec:
     if not request.HasField("model_spec"):
-        raise _invalid("Missing ModelSpec")
+        raise invalid("Missing ModelSpec")
     return request.model_spec
 
 
@@ -240,7 +244,3 @@ def _regression(values: Any) -> regression_pb2.RegressionResult:
     for value in values.tolist():
         result.regressions.add(value=value)
     return result
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

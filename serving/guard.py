@@ -37,14 +37,18 @@ class Guard:
     request. What goes wrong inside is logged, and 500 tells no more.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, open_paths: frozenset[str] = frozenset()
+    ) -> None:
+        """`open_paths` pass unguarded, as `OPEN_PATHS` do."""
         self._app = app
         self._settings = settings
+        self._open_paths = OPEN_PATHS | open_paths
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http" or scope["path"] in self._open_paths:
             await self._app(scope, receive, send)
             return
         answer = _Answer(send, self._cors_headers() if self._settings.cors else ())
@@ -120,7 +124,8 @@ class Guard:
             raise request_body.BodyError(408, "The request body came too slowly") from None
         encoding = headers.get(b"content-encoding", b"").strip().lower()
         if encoding in (b"gzip", b"x-gzip"):
-            return request_body.unzip(body, settings.largest_unzipped_body)
+            # In a thread: even a small body may be long in unzipping.
+            return await asyncio.to_thread(request_body.unzip, body, settings.largest_unzipped_body)
         return body
 
     def _cors_headers(self) -> Iterable[tuple[bytes, bytes]]:

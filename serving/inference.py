@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import grpc
 import numpy as np
@@ -17,7 +17,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving import example_results, request_checks
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.metrics import Metrics
 from serving.models import Models
 from serving.served_version import ServedVersion
@@ -54,7 +54,7 @@ class Inference:
                 no such version is available.
         """
         if not spec.name:
-            _refuse("ModelSpec has no name specified.")
+            raise invalid("ModelSpec has no name specified.")
         version = spec.version.value if spec.HasField("version") else None
         label = spec.version_label if spec.HasField("version_label") else None
         with self.models.use(spec.name, version, label) as served:
@@ -137,9 +137,9 @@ class Inference:
         methods = {CLASSIFY_METHOD: self.classify, REGRESS_METHOD: self.regress}
         for i, (name, method) in enumerate(tasks):
             if name in (earlier.signature_name for earlier in tasks[:i]):
-                _refuse(f"Duplicate evaluation of signature: {name}")
+                raise invalid(f"Duplicate evaluation of signature: {name}")
             if name not in version.signatures:
-                _refuse(f"Requested signature not found in model graph: {name}")
+                raise invalid(f"Requested signature not found in model graph: {name}")
             if method not in methods:
                 raise ServingError(
                     grpc.StatusCode.UNIMPLEMENTED, f"Unsupported signature method_name: {method}"
@@ -156,7 +156,7 @@ class Inference:
         deadline: float | None,
     ) -> dict[str, np.ndarray]:
         if not len(examples):
-            _refuse("Input is empty.")
+            raise invalid("Input is empty.")
         inputs = {"inputs": examples}
         request_checks.check_inputs(name, version.signatures[name], inputs, self._limits)
         return await self._run(version, api, name, inputs, outputs, deadline)
@@ -179,9 +179,5 @@ class Inference:
 def _find(version: ServedVersion, signature_name: str) -> tuple[str, SignatureDef]:
     name = signature_name or DEFAULT_SIGNATURE
     if name not in version.signatures:
-        _refuse(f"No signature was found with the name: {name}")
+        raise invalid(f"No signature was found with the name: {name}")
     return name, version.signatures[name]
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import grpc
 import numpy as np
 import tensorflow as tf
 
-from serving.errors import ServingError
+from serving.errors import invalid
 from serving.json_scalars import decode_base64, is_base64
 from serving.json_values import show, type_name
 
@@ -26,24 +25,24 @@ def read_examples(document: dict[str, Any]) -> np.ndarray:
     """
     context = _example(document["context"]).SerializeToString() if "context" in document else b""
     if "examples" not in document:
-        raise _invalid(
+        raise invalid(
             f"JSON Value: {show(document)} When method is classify, key 'examples' is expected and "
             "was not found"
         )
     examples = document["examples"]
     if not isinstance(examples, list):
-        raise _invalid(
+        raise invalid(
             f"JSON Value: {show(document)} Expecting 'examples' value to be an list/array"
         )
     if not examples:
-        raise _invalid(f"JSON Value: {show(document)} 'examples' value is an empty array")
+        raise invalid(f"JSON Value: {show(document)} 'examples' value is an empty array")
     # The text of two messages in a row is the text of both merged; the later has the last word.
     return np.array([context + _example(value).SerializeToString() for value in examples], object)
 
 
 def _example(value: Any) -> tf.train.Example:
     if not isinstance(value, dict):
-        raise _invalid(f"Example must be JSON object but got JSON {type_name(value)}")
+        raise invalid(f"Example must be JSON object but got JSON {type_name(value)}")
     example = tf.train.Example()
     for name, content in value.items():
         feature = example.features.feature[name]
@@ -56,7 +55,7 @@ def _add(value: Any, name: str, feature: tf.train.Feature) -> None:
     kind, converted = _convert(value, name)
     present = feature.WhichOneof("kind")
     if present not in (None, kind):
-        raise _invalid(
+        raise invalid(
             f"Unexpected element type in feature: {name} expecting type: {_KINDS[present]}"
         )
     getattr(feature, kind).value.append(converted)
@@ -69,14 +68,10 @@ def _convert(value: Any, name: str) -> tuple[str, int | float | bytes]:
     if is_base64(value):
         return "bytes_list", decode_base64(value)
     if value is None or isinstance(value, list | dict):
-        raise _invalid(f"Feature: {name} has element with unexpected JSON type: {type_name(value)}")
+        raise invalid(f"Feature: {name} has element with unexpected JSON type: {type_name(value)}")
     if isinstance(value, float):
         with np.errstate(over="ignore"):
             return "float_list", float(np.float32(value))
     if value >= 1 << 63:
-        raise _invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
+        raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
     return "int64_list", int(value)
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -10,12 +10,11 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import grpc
 import numpy as np
 import orjson
 import tensorflow as tf
 
-from serving.errors import ServingError
+from serving.errors import invalid
 from serving.json_scalars import NUMPY_TYPES, dtype_name
 
 
@@ -34,11 +33,11 @@ def write_rows(outputs: Mapping[str, np.ndarray]) -> bytes:
     batch = 0
     for name, array in outputs.items():
         if array.ndim == 0:
-            raise _invalid(f"Tensor name: {name} has no shape information ")
+            raise invalid(f"Tensor name: {name} has no shape information ")
         if len(array) < 1:
-            raise _invalid(f"Tensor name: {name} has invalid batch size: {len(array)}")
+            raise invalid(f"Tensor name: {name} has invalid batch size: {len(array)}")
         if batch not in (0, len(array)):
-            raise _invalid(
+            raise invalid(
                 f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {batch}"
             )
         batch = len(array)
@@ -78,7 +77,7 @@ def _values(name: str, array: Any) -> Any:
         return _strings(array.tolist(), as_bytes=name.endswith("_bytes"))
     if array.dtype.type not in NUMPY_TYPES.values():
         dtype = tf.dtypes.as_dtype(array.dtype).as_datatype_enum
-        raise _invalid(f"Failed to write JSON value for tensor type: {dtype_name(dtype)}")
+        raise invalid(f"Failed to write JSON value for tensor type: {dtype_name(dtype)}")
     return _numbers(array)
 
 
@@ -125,7 +124,3 @@ def _strings(value: Any, as_bytes: bool) -> Any:
 
 def _dump(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -13,7 +13,7 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.json_scalars import NUMPY_TYPES, decode_base64, dtype_name, is_base64
 from serving.json_values import show, type_name
 
@@ -24,7 +24,7 @@ DEEPEST = 64
 def explain_rows(rows: list[Any], infos: Mapping[str, TensorInfo]) -> ServingError:
     """Why `rows`, not empty, are not the rows of the inputs that `infos` describes."""
     if not isinstance(rows[0], dict) and len(infos) > 1:
-        return _invalid(
+        return invalid(
             "instances is a plain list, but expecting list of objects as multiple input tensors "
             "required as per tensorinfo_map"
         )
@@ -33,28 +33,28 @@ def explain_rows(rows: list[Any], infos: Mapping[str, TensorInfo]) -> ServingErr
     for i, row in enumerate(rows):
         if objects != _is_row(row):
             expected, received = ("object", "list") if objects else ("value/list", "object")
-            return _invalid(f"Expecting {expected} but got {received} at item {i} of input list")
+            return invalid(f"Expecting {expected} but got {received} at item {i} of input list")
         for name, value in (row if objects else {next(iter(infos)): row}).items():
             error = _explain_item(value, name, infos, shapes)
             if error:
                 key = f" key: {name}" if objects else ""
-                return _invalid(
+                return invalid(
                     f"Failed to process element: {i}{key} of 'instances' list. "
                     f"Error: {error.code.name}: {error.message}"
                 )
         if objects and row.keys() != infos.keys():
-            return _invalid(
+            return invalid(
                 f"Failed to process element: {i} of 'instances' list. JSON object: {show(row)} "
                 f"keys must be equal to: {','.join(sorted(infos))}"
             )
-    return _invalid("'instances' do not convert to the inputs of the signature")
+    return invalid("'instances' do not convert to the inputs of the signature")
 
 
 def explain_column(value: Any, dtype: int) -> ServingError:
     """Why `value` is not a tensor of `dtype`."""
     shape = _shape(value)
     error = _explain(value, 0, shape, dtype)
-    return error or _invalid(f"A value of 'inputs' does not convert to {dtype_name(dtype)}")
+    return error or invalid(f"A value of 'inputs' does not convert to {dtype_name(dtype)}")
 
 
 def _is_row(value: Any) -> bool:
@@ -66,19 +66,19 @@ def _explain_item(
 ) -> ServingError | None:
     """What is wrong with one input of a row; notes the shape of the first of each name."""
     if name not in infos:
-        return _invalid(f"JSON object: does not have named input: {name}")
+        return invalid(f"JSON object: does not have named input: {name}")
     shape = _shape(value)
     error = _explain(value, 0, shape, infos[name].dtype)
     if error:
         return error
     first = shapes.setdefault(name, shape)
     if np.prod(first) != np.prod(shape):
-        return _invalid(
+        return invalid(
             f"Expecting tensor size: {np.prod(first, dtype=int)} but got: "
             f"{np.prod(shape, dtype=int)}"
         )
     if first != shape:
-        return _invalid(f"Expecting shape {_show_shape(first)} but got: {_show_shape(shape)}")
+        return invalid(f"Expecting shape {_show_shape(first)} but got: {_show_shape(shape)}")
     return None
 
 
@@ -99,18 +99,18 @@ def _show_shape(shape: list[int]) -> str:
 
 def _explain(value: Any, level: int, shape: list[int], dtype: int) -> ServingError | None:
     if len(shape) > DEEPEST:
-        return _invalid(f"Lists are nested deeper than {DEEPEST} levels")
+        return invalid(f"Lists are nested deeper than {DEEPEST} levels")
     if not isinstance(value, list):
         if level != len(shape):
-            return _invalid(
+            return invalid(
                 f"JSON Value: {show(value)} found at incorrect level: {level + 1} in the JSON DOM. "
                 f"Expected at level: {len(shape)}"
             )
         return _explain_scalar(value, dtype)
     if level >= len(shape):
-        return _invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
+        return invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
     if len(value) != shape[level]:
-        return _invalid(
+        return invalid(
             f"Encountered list at unexpected size: {len(value)} at level: {level} "
             f"expected size: {shape[level]}"
         )
@@ -124,14 +124,14 @@ def _explain(value: Any, level: int, shape: list[int], dtype: int) -> ServingErr
 def _explain_scalar(value: Any, dtype: int) -> ServingError | None:
     if isinstance(value, dict) and dtype == types_pb2.DT_STRING:
         if not is_base64(value):
-            return _invalid(f"JSON Value: {show(value)} not formatted correctly for base64 data")
+            return invalid(f"JSON Value: {show(value)} not formatted correctly for base64 data")
         try:
             decode_base64(value)
         except ServingError as error:
             return error
         return None
     if isinstance(value, dict) or (dtype in NUMPY_TYPES and not _fits(value, dtype)):
-        return _invalid(
+        return invalid(
             f"JSON Value: {show(value)} Type: {type_name(value)} is not of expected type: "
             f"{dtype_name(dtype)}"
         )
@@ -152,7 +152,3 @@ def _fits(value: Any, dtype: int) -> bool:
         return isinstance(value, int | float)
     limits = np.iinfo(NUMPY_TYPES[dtype])
     return isinstance(value, int) and limits.min <= value <= limits.max
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any, NoReturn
+from typing import Any
 
-import grpc
 import numpy as np
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from serving import json_tensor_errors
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.json_scalars import NUMPY_TYPES, decode_base64, is_base64
 from serving.json_values import show
 
@@ -28,10 +27,10 @@ def read_signature_name(document: Any) -> str:
         ServingError: INVALID_ARGUMENT where the document is no object, or the name no string.
     """
     if not isinstance(document, dict):
-        _refuse(f"JSON Value: {show(document)} Is not object")
+        raise invalid(f"JSON Value: {show(document)} Is not object")
     name = document.get("signature_name", "")
     if not isinstance(name, str):
-        _refuse(
+        raise invalid(
             f"JSON Value: {show(document)} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
@@ -51,19 +50,19 @@ def read_inputs(
             JSON has no values for.
     """
     if "instances" in document and "inputs" in document:
-        _refuse(
+        raise invalid(
             f"JSON Value: {show(document)} Not formatted correctly expecting only one of 'inputs' "
             "or 'instances' keys to exist "
         )
     if "inputs" in document:
         return _read_columns(document["inputs"], infos), False
     if "instances" not in document:
-        _refuse("Missing 'inputs' or 'instances' key")
+        raise invalid("Missing 'inputs' or 'instances' key")
     rows = document["instances"]
     if not isinstance(rows, list):
-        _refuse(f"JSON Value: {show(document)} Expecting 'instances' to be an list/array")
+        raise invalid(f"JSON Value: {show(document)} Expecting 'instances' to be an list/array")
     if not rows:
-        _refuse(f"JSON Value: {show(document)} No values in 'instances' array")
+        raise invalid(f"JSON Value: {show(document)} No values in 'instances' array")
     return _read_rows(rows, infos), True
 
 
@@ -85,9 +84,9 @@ def _read_columns(value: Any, infos: Mapping[str, TensorInfo]) -> dict[str, np.n
         columns = value
         for name in infos:
             if name not in columns:
-                _refuse(f"Missing named input: {name} in 'inputs' object.")
+                raise invalid(f"Missing named input: {name} in 'inputs' object.")
     elif len(infos) > 1:
-        _refuse(
+        raise invalid(
             "inputs is a plain value/list, but expecting an object as multiple input tensors "
             "required as per tensorinfo_map"
         )
@@ -149,7 +148,3 @@ def _to_strings(flat: list[Any], shape: tuple[int, ...]) -> np.ndarray | None:
         else:
             return None
     return strings.reshape(shape)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

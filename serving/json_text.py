@@ -6,10 +6,9 @@ import json
 import re
 from typing import Any
 
-import grpc
 import orjson
 
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.json_errors import find_error
 
 # A mistake in a longer body is located by orjson alone, whose wording differs.
@@ -97,4 +96,4 @@ def _members(value: Any, levels: int) -> int:
 
 
 def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"JSON Parse error: {message}")
+    return invalid(f"JSON Parse error: {message}")

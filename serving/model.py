@@ -82,7 +82,7 @@ class Model:
                     last_look,
                 )
             except OSError as error:
-                self._report(f"Could not find base path {base_path}: {error.strerror}")
+                self._report(f"Could not find base path {base_path}: {error.strerror or error}")
                 return
             self._last_look = dict(choice.contents)
             self._set_waiting(choice.waiting)
@@ -101,6 +101,7 @@ class Model:
     def remove(self) -> None:
         """Unloads all versions, because the model is no longer configured."""
         self.labels = {}
+        self._last_look = None
         for number in list(self._served):
             self._unload(number)
 

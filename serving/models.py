@@ -17,6 +17,7 @@ from serving.batching import BatchRecord
 from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.model import Model, VersionState
+from serving.servable import Servable
 from serving.served_version import ServedVersion
 
 _logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Models:
         keep_last: bool = True,
         batching: BatchingSettings | None = None,
         on_batch: Callable[[ServedVersion, BatchRecord], None] | None = None,
+        before_swap: Callable[[str, Servable], Callable[[], None]] | None = None,
         intra_op_threads: int = 0,
         inter_op_threads: int = 0,
     ) -> None:
@@ -44,7 +46,9 @@ class Models:
         `poll_seconds` is the time between looks into the folders, 0 for none after the first.
         `keep_last` keeps the last versions in service when all are gone from the folder;
         TensorFlow Serving does so only with servable_versions_always_present. `on_batch` is called
-        on the event loop after each run of a signature.
+        on the event loop after each run of a signature. `before_swap` is called, in a thread, with
+        a model's name and each version that is about to serve, and may refuse it by a ServingError;
+        what it returns is called before the version is freed.
 
         Raises ServingError for a configuration that TensorFlow Serving would refuse.
         """
@@ -53,6 +57,7 @@ class Models:
         self._keep_last = keep_last
         self._batching = batching or BatchingSettings()
         self._on_batch = on_batch
+        self._before_swap = before_swap
         self._threads = (intra_op_threads, inter_op_threads)
         self._models: dict[str, Model] = {}
         self._removed: dict[str, Model] = {}
@@ -109,8 +114,8 @@ class Models:
         AVAILABLE, INVALID_ARGUMENT for an unknown label.
         """
         model = self._models.get(name)
-        if model is not None and label is not None:
-            version = model.labels.get(label)
+        if label is not None:
+            version = model.labels.get(label) if model else None
             if version is None:
                 raise ServingError(
                     grpc.StatusCode.INVALID_ARGUMENT,
@@ -245,7 +250,19 @@ class Models:
 
     async def _load(self, name: str, number: int, path: pathlib.Path) -> ServedVersion:
         loop = asyncio.get_running_loop()
-        servable = await loop.run_in_executor(
-            self._loader, version_check.load_checked, path, *self._threads
+        servable, before_close = await loop.run_in_executor(
+            self._loader, self._load_blocking, name, path
         )
-        return ServedVersion(name, number, servable, self._batching, self._on_batch)
+        return ServedVersion(name, number, servable, self._batching, self._on_batch, before_close)
+
+    def _load_blocking(
+        self, name: str, path: pathlib.Path
+    ) -> tuple[Servable, Callable[[], None] | None]:
+        servable = version_check.load_checked(path, *self._threads)
+        if self._before_swap is None:
+            return servable, None
+        try:
+            return servable, self._before_swap(name, servable)
+        except ServingError:
+            servable.close()
+            raise

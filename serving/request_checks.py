@@ -7,16 +7,15 @@ checked here, too; TensorFlow Serving leaves them to the graph, which may answer
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
-import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from serving import image_size
-from serving.errors import ServingError
+from serving.errors import invalid
 from serving.json_scalars import dtype_name
 
 
@@ -24,7 +23,7 @@ class Limits(NamedTuple):
     """How much one request may hold: rows of an input, and pixels of an image."""
 
     rows: int = 16_384
-    pixels: int = 100_000_000
+    pixels: int = 50_000_000
 
 
 def check_inputs(
@@ -45,13 +44,13 @@ def check_inputs(
         array, info = inputs[alias], signature.inputs[alias]
         dtype = tf.dtypes.as_dtype(array.dtype).as_datatype_enum
         if dtype != info.dtype:
-            _refuse(
+            raise invalid(
                 f"Expects arg[{i}] to be {dtype_name(info.dtype)} but {dtype_name(dtype)} is "
                 "provided"
             )
         _check_shape(name, alias, info, array.shape)
         if array.ndim and len(array) > limits.rows:
-            _refuse(
+            raise invalid(
                 f"Input {alias} of signature {name} takes at most {limits.rows} rows a request. "
                 f"Received: {len(array)}"
             )
@@ -63,19 +62,19 @@ def _check_aliases(signature: SignatureDef, inputs: Mapping[str, np.ndarray]) ->
     known, given = set(signature.inputs), set(inputs)
     required = known - set(signature.defaults)
     if len(given) > len(known) or len(given) < len(required):
-        _refuse(
+        raise invalid(
             f"input size does not match signature: {len(given)}!={len(known)} "
             f"len({_names(given)}) != len({_names(known)}). Sent extra: {_names(given - known)}. "
             f"Missing but required: {_names(required - given)}."
         )
     for alias in sorted(required - given):
-        _refuse(
+        raise invalid(
             f"Signature input alias: {alias}(feed name: {signature.inputs[alias].name}) not found "
             "in request and no default value provided. Inputs expected to be in the request "
             f"{_names(given)}, or default input alias set: {','.join(sorted(signature.defaults))}"
         )
     if given - known:
-        _refuse(
+        raise invalid(
             "Inputs contains invalid name. Used request inputs: "
             f"{','.join(sorted(given & known))}, request input: {','.join(sorted(given))}"
         )
@@ -89,12 +88,12 @@ def check_outputs(signature: SignatureDef, output_filter: Sequence[str]) -> None
     """
     for i, alias in enumerate(output_filter):
         if alias not in signature.outputs:
-            _refuse(
+            raise invalid(
                 f"output tensor alias not found in signature: {alias} Outputs expected to be in "
                 f"the set {_names(signature.outputs)}."
             )
         if alias in output_filter[:i]:
-            _refuse(f"duplicate output tensor alias: {alias}")
+            raise invalid(f"duplicate output tensor alias: {alias}")
 
 
 def _check_shape(name: str, alias: str, info: TensorInfo, shape: tuple[int, ...]) -> None:
@@ -105,7 +104,7 @@ def _check_shape(name: str, alias: str, info: TensorInfo, shape: tuple[int, ...]
         size not in (-1, received) for size, received in zip(expected, shape, strict=True)
     ):
         wanted = ",".join("?" if size < 0 else str(size) for size in expected)
-        _refuse(
+        raise invalid(
             f"Input {alias} of signature {name} takes a tensor of shape [{wanted}]. "
             f"Received: [{','.join(map(str, shape))}]"
         )
@@ -115,7 +114,7 @@ def _check_images(alias: str, array: np.ndarray, pixels: int) -> None:
     for i, value in enumerate(array.flat):
         size = image_size.declared(value)
         if size and size[0] * size[1] > pixels:
-            _refuse(
+            raise invalid(
                 f"An image may have at most {pixels} pixels. "
                 f"Received: {size[0]} x {size[1]} in element {i} of input {alias}"
             )
@@ -123,7 +122,3 @@ def _check_images(alias: str, array: np.ndarray, pixels: int) -> None:
 
 def _names(aliases: Iterable[str]) -> str:
     return f"{{{','.join(sorted(aliases))}}}"
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

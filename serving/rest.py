@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving import json_examples, json_outputs, json_tensors, json_text, metrics, model_info
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.guard import DEADLINE, Guard, json_error
 from serving.inference import DEFAULT_SIGNATURE, Inference
 from serving.models import Models
@@ -58,6 +58,7 @@ def build_app(
     settings: Settings,
     extra_routes: Sequence[BaseRoute] = (),
     measured: metrics.Metrics | None = None,
+    open_paths: frozenset[str] = frozenset(),
 ) -> Starlette:
     """The application: TensorFlow Serving's API, `/healthz`, `/readyz`, `/models` and metrics.
 
@@ -65,6 +66,7 @@ def build_app(
         extra_routes: come first, behind the same guard; they find `models`, `inference` and
             `settings` in `request.app.state`.
         measured: what the metrics page shows.
+        open_paths: answered without a token, beside the probes.
 
     `app.state.closing` set to True makes it unready.
     """
@@ -83,7 +85,9 @@ def build_app(
             return Response(measured.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
         routes.append(Route(settings.metrics_path, page))
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, settings=settings)])
+    app = Starlette(
+        routes=routes, middleware=[Middleware(Guard, settings=settings, open_paths=open_paths)]
+    )
     app.router.redirect_slashes = False
     app.router.default = RestApi(inference, measured)
     app.state.models = models
@@ -119,8 +123,9 @@ class RestApi:
                     {"Retry-After": f"{max(1, round(retry))}"} if retry is not None else None,
                 )
             else:
-                version = {"X-Model-Version": str(answer.version)} if answer.version else None
-                response = Response(answer.body, 200, version, media_type="application/json")
+                known = answer.version is not None
+                headers = {"X-Model-Version": str(answer.version)} if known else None
+                response = Response(answer.body, 200, headers, media_type="application/json")
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, target: str) -> Answer:
@@ -133,15 +138,16 @@ class RestApi:
             verb
         )
         if ask is None:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT, f"Malformed request: {method} {target}"
-            )
+            raise invalid(f"Malformed request: {method} {target}")
         spec = _spec(match)
-        start, status = time.perf_counter(), grpc.StatusCode.OK
+        # What neither answers nor fails was cancelled.
+        start, status = time.perf_counter(), grpc.StatusCode.CANCELLED
         try:
-            return await ask(spec, await request.body(), request.scope.get(DEADLINE))
-        except ServingError as error:
-            status = error.code
+            answer = await ask(spec, await request.body(), request.scope.get(DEADLINE))
+            status = grpc.StatusCode.OK
+            return answer
+        except Exception as error:
+            status = error.code if isinstance(error, ServingError) else grpc.StatusCode.INTERNAL
             raise
         finally:
             if spec.name in self._inference.models.names:
@@ -151,7 +157,7 @@ class RestApi:
     def _describe(self, match: re.Match[str]) -> Answer:
         """Status or metadata of a model."""
         if not match[1]:
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing model name in request.")
+            raise invalid("Missing model name in request.")
         spec = _spec(match)
         if match[4] != "metadata":
             status = model_info.status(self._inference.models, spec)
@@ -198,8 +204,7 @@ def _spec(match: re.Match[str]) -> ModelSpec:
     spec = ModelSpec(name=unquote(match[1]))
     if match[2]:
         if int(match[2]) >= 1 << 63:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 f"Failed to convert version: {match[2]} to numeric.",
             )
         spec.version.value = int(match[2])
@@ -211,15 +216,12 @@ def _spec(match: re.Match[str]) -> ModelSpec:
 def _inputs_of(version: ServedVersion, signature_name: str) -> Any:
     name = signature_name or DEFAULT_SIGNATURE
     if name not in version.signatures:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
+        raise invalid(
             f'Serving signature name: "{name}" not found in signature def',
         )
     infos = version.signatures[name].inputs
     if not infos:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT, f"Failed to get input map for signature: {name}"
-        )
+        raise invalid(f"Failed to get input map for signature: {name}")
     return infos
 
 

@@ -28,11 +28,13 @@ class ServedVersion:
         servable: Servable,
         batching: BatchingSettings,
         on_batch: Callable[[ServedVersion, BatchRecord], None] | None = None,
+        before_close: Callable[[], None] | None = None,
     ) -> None:
-        """`on_batch` is called on the event loop after each run."""
+        """`on_batch` is called on the event loop after each run, `before_close` in a thread."""
         self.name = name
         self.version = version
         self.servable = servable
+        self._before_close = before_close
         observe = None if on_batch is None else lambda record: on_batch(self, record)
         self._batcher = Batcher(servable, batching, observe)
         self._users = 0
@@ -83,4 +85,6 @@ class ServedVersion:
 
     def _close(self) -> None:
         self._batcher.close()
+        if self._before_close is not None:
+            self._before_close()
         self.servable.close()

@@ -10,18 +10,20 @@ import pathlib
 import signal
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import uvicorn
-from starlette.routing import BaseRoute
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from serving import page, rows_api
+from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.grpc_server import GrpcServer
 from serving.metrics import Metrics
 from serving.models import Models
 from serving.rest import build_app
 from serving.settings import Settings
+from serving.teachers import Teachers
 
 # How often health asks the models whether all are available.
 _HEALTH_SECONDS = 0.25
@@ -43,20 +45,28 @@ class Server:
         self,
         config: ModelServerConfig,
         settings: Settings,
-        extra_routes: Sequence[BaseRoute] = (),
         poll_seconds: float = 1.0,
+        batching: BatchingSettings | None = None,
     ) -> None:
         """Takes the configuration; `start` does the rest.
 
         Args:
-            extra_routes: as of `rest.build_app`.
-            poll_seconds: as of `Models`.
+            poll_seconds, batching: as of `Models`.
 
         Raises:
             StartError: for a configuration that cannot be served, or a folder that is not there.
         """
+        self._settings = settings
+        self._metrics = Metrics()
+        self._teachers = _teachers(settings)
         try:
-            self.models = Models(config, poll_seconds=poll_seconds)
+            self.models = Models(
+                config,
+                poll_seconds=poll_seconds,
+                batching=batching,
+                on_batch=self._metrics.observe_batch,
+                before_swap=self._teachers.attach if self._teachers else None,
+            )
         except ServingError as error:
             raise StartError(error.message) from error
         for model in config.model_config_list.config:
@@ -64,9 +74,12 @@ class Server:
                 raise StartError(
                     f"Model {model.name} needs a folder of versions. Received: {model.base_path}"
                 )
-        self._settings = settings
-        self._metrics = Metrics()
-        self.app = build_app(self.models, settings, extra_routes, self._metrics)
+        limits = rows_api.RowLimits(image_pixels=settings.most_pixels)
+        routes = rows_api.routes(self.models, self._teachers, limits)
+        if settings.page:
+            routes += page.routes(self.models, self._teachers)
+        open_paths = page.OPEN_PATHS if settings.page else frozenset()
+        self.app = build_app(self.models, settings, routes, self._metrics, open_paths)
 
     async def start(self) -> None:
         """Opens both ports, then loads the models; returns when that is done.
@@ -104,6 +117,8 @@ class Server:
                 await self.models.close()
         except TimeoutError:
             _logger.warning("Models were still in use after %g s", seconds)
+        if self._teachers is not None:
+            await asyncio.to_thread(self._teachers.close)
 
     async def _report_health(self) -> None:
         reported = None
@@ -117,44 +132,44 @@ class Server:
 async def run(
     config: ModelServerConfig,
     settings: Settings,
-    extra_routes: Sequence[BaseRoute] = (),
     poll_seconds: float = 1.0,
+    batching: BatchingSettings | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; prints the ports once every model is available.
 
     Raises:
         StartError: if it cannot start.
     """
+    server = Server(config, settings, poll_seconds, batching)
     # What imports made stays: the collector need not look at it each time that a request makes
     # many lists. Models are loaded after this, and go when they are replaced.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-    server = Server(config, settings, extra_routes, poll_seconds)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.create_task(stop.wait())
-    starting = asyncio.create_task(_start(server, settings))
+    starting = asyncio.create_task(server.start())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        await starting
-        await stopping
-    else:
+    if not starting.done():
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         return
+    await starting
+    announcing = asyncio.create_task(_announce(server, settings))
+    await stopping
+    announcing.cancel()
     _logger.info("Stopping")
     await server.stop()
 
 
-async def _start(server: Server, settings: Settings) -> None:
-    await server.start()
-    scheme = "https" if settings.certificate else "http"
+async def _announce(server: Server, settings: Settings) -> None:
     while not server.models.ready:
         await asyncio.sleep(_HEALTH_SECONDS)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    scheme = "https" if settings.certificate else "http"
     print(
         f"Serving {', '.join(server.models.names)}: REST at {scheme}://{host}:{server.rest_port}, "
         f"gRPC at {host}:{server.grpc_port}",
@@ -186,16 +201,32 @@ def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     return config
 
 
+def _teachers(settings: Settings) -> Teachers | None:
+    if settings.rows_dir is None:
+        return None
+    try:
+        settings.rows_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(
+            f"The folder of taught rows cannot be made: {error.strerror}. "
+            f"Received: {settings.rows_dir}"
+        ) from error
+    return Teachers(settings.rows_dir, settings.most_taught_rows)
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends at once (TCP_NODELAY) where the protocol is named; `create_server` does not
+    # name it, and then an answer of two packets waits 40 ms for the client to acknowledge one.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener = socket.create_server((host, port), family=family)
-        # asyncio sets it only on sockets made for IPPROTO_TCP by name. Without it the body of an
-        # answer waits up to 40 ms for the client to acknowledge its headers.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
+        listener.bind((host, port))
+        listener.listen()
     except OSError as error:
+        listener.close()
         raise StartError(f"Cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
 
 
 def _why(error: Exception, settings: Settings) -> str:

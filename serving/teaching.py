@@ -111,12 +111,6 @@ class Teacher:
         with self._lock:
             self._versions = [one for one in self._versions if one.servable is not servable]
 
-    @property
-    def can_teach(self) -> bool:
-        """Whether a version is loaded that takes rows."""
-        with self._lock:
-            return bool(self._versions)
-
     def teach(self, rows: Sequence[NewRow]) -> Future[list[int]]:
         """Teaches all of the rows or none; the future has their ids, once they are visible.
 
@@ -160,6 +154,8 @@ class Teacher:
                     open_for_more = False
                     break
                 requests.append(following)
+            # Whoever gave up waiting is dropped; from here on nobody can.
+            requests = [one for one in requests if one.done.set_running_or_notify_cancel()]
             try:
                 with self._lock:
                     self._answer(_Group(requests, dict(self._rows)))

@@ -7,6 +7,7 @@ import pathlib
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 from tensorflow_serving.apis import inference_pb2, model_pb2, prediction_log_pb2
 
 from serving import examples
@@ -16,6 +17,8 @@ from serving.servable import Servable
 FILE = "assets.extra/tf_serving_warmup_requests"
 # As in TensorFlow Serving's saved_model_warmup_util.h.
 MOST_RECORDS = 1000
+# Length and two checksums around each record (TensorFlow's lib/io/record_writer.h).
+FRAME_BYTES = 16
 
 
 def replay(servable: Servable) -> set[str]:
@@ -46,15 +49,17 @@ def replay(servable: Servable) -> set[str]:
 
 def _records(path: pathlib.Path) -> list[prediction_log_pb2.PredictionLog]:
     records = []
+    size = 0
     try:
         for data in tf.data.TFRecordDataset(str(path)).take(MOST_RECORDS + 1).as_numpy_iterator():
             records.append(prediction_log_pb2.PredictionLog.FromString(data))
+            size += len(data) + FRAME_BYTES
     except tf.errors.OpError as error:
         raise ServingError(
             from_tensorflow(error).code,
             f"The warm-up file {path} is damaged after {len(records)} records: {error.message}",
         ) from error
-    except ValueError as error:  # what FromString raises
+    except message.DecodeError as error:
         raise ServingError(
             grpc.StatusCode.DATA_LOSS,
             f"Record {len(records)} of the warm-up file {path} is no PredictionLog: {error}",
@@ -63,6 +68,12 @@ def _records(path: pathlib.Path) -> list[prediction_log_pb2.PredictionLog]:
         raise ServingError(
             grpc.StatusCode.INVALID_ARGUMENT,
             f"The warm-up file {path} may hold {MOST_RECORDS} records at most. Received: more",
+        )
+    # TensorFlow takes a piece that is shorter than a record's head for the end of the file.
+    if size != path.stat().st_size:
+        raise ServingError(
+            grpc.StatusCode.DATA_LOSS,
+            f"The warm-up file {path} is damaged after {len(records)} records: it does not end there",
         )
     return records
 

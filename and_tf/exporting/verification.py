@@ -18,8 +18,9 @@ from and_tf.exporting.prediction_logs import prediction_log, write_logs
 from and_tf.exporting.rows import Rows
 
 TOLERANCE = 1e-5
-# Where images are resized, a pixel whose value falls on a half may differ by one of 255.
-RESIZED_TOLERANCE = 1e-3
+# Where images are resized, a pixel whose value falls on a half may differ by one of 255; where rows
+# vote, the last of them may be another one that is as near.
+LOOSE_TOLERANCE = 1e-2
 
 
 def sample_images(image_shape: tuple[int, int, int], number: int = 3) -> np.ndarray:
@@ -104,5 +105,6 @@ def verify_saved_model(folder: Path, logs: list, image_size: int | None) -> None
         raise RunError(f"The export would call Python. Received: {found['python_ops']}")
     cropped = image_size is not None and image_size >= CROPPED_FROM
     for signature, alias, difference in found["differences"]:
-        tolerance = RESIZED_TOLERANCE if cropped and signature.endswith("_bytes") else TOLERANCE
+        loose = alias == "scores" or cropped and signature.endswith("_bytes")
+        tolerance = LOOSE_TOLERANCE if loose else TOLERANCE
         check_difference(f"`{alias}` of {signature}", difference, tolerance)

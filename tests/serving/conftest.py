@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
+import gc
 import pathlib
+from collections.abc import Callable, Iterator
 
-import keras
-import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
-from and_tf.config import RunConfig
-from and_tf.exporting.description import describe
-from and_tf.exporting.row_bank import RowBank
-from and_tf.exporting.rows import Rows
-from and_tf.exporting.signatures import Exported
+from tests.serving import exported
+from tests.serving.running import Running, running
 
 
 def _spec(dtype: tf.DType, *shape: int | None) -> tf.TensorSpec:
@@ -111,6 +105,21 @@ class Examples(tf.Module):
         return {"outputs": 0.5 * self._parse(inputs)[:, tf.newaxis] + 2.0}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _frozen_modules() -> None:
+    """Closing a model collects garbage; what was imported need not be looked at each time."""
+    gc.collect()
+    gc.freeze()
+
+
+class Slow(tf.Module):
+    """Counts to n, one by one."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="n")])
+    def count(self, n: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"n": tf.while_loop(lambda i: tf.reduce_any(i < n), lambda i: [i + 1], [0 * n])[0]}
+
+
 @pytest.fixture(scope="session")
 def saved_models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A folder of models: `half_plus_two` (versions 1 and 2), `kinds`, `examples`, `empty`.
@@ -154,35 +163,23 @@ def saved_models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return root
 
 
-EXPORT_SIDE = 8
-EXPORT_COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30)}
+@pytest.fixture(scope="session")
+def server(saved_models: pathlib.Path) -> Iterator[Running]:
+    """A server of `half_plus_two`, `kinds` and `examples`, with metrics."""
+    names = ("half_plus_two", "kinds", "examples")
+    with running(
+        {name: saved_models / name for name in names}, metrics_path="/monitoring/prometheus/metrics"
+    ) as one:
+        yield one
 
 
-def coloured(colour: tuple[int, int, int], number: int) -> np.ndarray:
-    """The image of that number in about this colour, uint8 [8, 8, 3]; no two are equal."""
-    noise = np.random.default_rng(number).integers(-25, 26, (EXPORT_SIDE, EXPORT_SIDE, 3))
-    return np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
-
-
-def save_export(path: pathlib.Path, seed: int) -> None:
-    """Exports the mean colours turned by random weights, with six labelled rows of two classes."""
-    keras.utils.set_random_seed(seed)
-    pixels = keras.Input((EXPORT_SIDE, EXPORT_SIDE, 3))
-    colours = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 100, -1)(pixels))
-    turned = keras.layers.Dense(4, kernel_initializer="orthogonal", use_bias=False)(colours)
-    encoder = keras.Model(pixels, keras.layers.UnitNormalization()(turned), name=f"seed{seed}")
-    images = [coloured(colour, n) for colour in EXPORT_COLOURS.values() for n in range(3)]
-    rows = Rows(
-        encoder.predict(np.stack(images), verbose=0),
-        np.repeat([0, 1], 3).astype(np.int32),
-        list(EXPORT_COLOURS),
-        [f"{name}/{n}.png" for name in EXPORT_COLOURS for n in range(3)],
-    )
-    exported = Exported(encoder, None, RowBank(rows, 5, 0.1), True, neighbours=4, top=3)
-    exported.save(str(path))
-    facts = describe(RunConfig(), encoder, exported, rows, path)
-    (path / "assets.extra").mkdir()
-    (path / "assets.extra" / "and_tf.json").write_text(json.dumps(facts), encoding="utf-8")
+@pytest.fixture(scope="session")
+def slow_model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A model whose answer takes 5 us for each of the number that it is asked for."""
+    path = tmp_path_factory.mktemp("slow")
+    module = Slow()
+    tf.saved_model.save(module, str(path / "1"), signatures={"serving_default": module.count})
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -193,17 +190,25 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """
     root = tmp_path_factory.mktemp("exports")
     for version in (1, 2):
-        save_export(root / "colours" / str(version), version)
+        exported.save_export(root / "colours" / str(version), version)
     return root
 
 
 @pytest.fixture(scope="session")
-def coloured_png():
+def coloured_png() -> Callable[[tuple[int, int, int], int], bytes]:
     """Makes the PNG of the image of that number in a colour, 8 x 8."""
+    return exported.coloured_png
 
-    def make(colour: tuple[int, int, int], number: int) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(coloured(colour, number)).save(buffer, "PNG")
-        return buffer.getvalue()
 
-    return make
+@pytest.fixture(scope="session")
+def colours_server(
+    exports: pathlib.Path, saved_models: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A server that can be taught, with its page: `colours`, and `half_plus_two`, which cannot.
+
+    It is shared: leave no rows behind.
+    """
+    folders = {"colours": exports / "colours", "half_plus_two": saved_models / "half_plus_two"}
+    rows_dir = tmp_path_factory.mktemp("rows")
+    with running(folders, rows_dir=rows_dir, page=True) as server:
+        yield server

@@ -14,6 +14,7 @@ import grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from serving import model_config
+from serving.batching_settings import BatchingSettings
 from serving.server import Server
 from serving.settings import Settings
 
@@ -65,7 +66,9 @@ class Running(NamedTuple):
 
 @contextlib.contextmanager
 def running(
-    models: ModelServerConfig | Mapping[str, pathlib.Path], **settings: Any
+    models: ModelServerConfig | Mapping[str, pathlib.Path],
+    batching: BatchingSettings | None = None,
+    **settings: Any,
 ) -> Iterator[Running]:
     """A server of these models on free ports of the loopback."""
     if not isinstance(models, ModelServerConfig):
@@ -75,7 +78,8 @@ def running(
     thread.start()
 
     async def make() -> Server:
-        server = Server(models, Settings(rest_port=0, grpc_port=0, **settings), poll_seconds=0)
+        chosen = Settings(rest_port=0, grpc_port=0, **settings)
+        server = Server(models, chosen, poll_seconds=0, batching=batching)
         await server.start()
         return server
 

@@ -347,6 +347,37 @@ def test_a_batch_waits_for_company_when_told(recorder: Recorder):
     assert recorder.ran == [[1, 2], [3, 3, 4, 4]]
 
 
+def test_clients_that_were_answered_together_are_gathered_again(recorder: Recorder):
+    async def use(batcher: Batcher) -> None:
+        async def client(number: int) -> None:
+            for _ in range(3):
+                await batcher.run("double", _x(number))
+
+        first = await _blocked(batcher, recorder)
+        clients = await _queued(batcher, *(client(number) for number in range(4)))
+        await asyncio.sleep(0.01)  # so that there is time to gather: gather_share times this
+        recorder.gate.set()
+        await asyncio.gather(first, *clients)
+
+    _with_batcher(recorder, use, gather_share=10.0)
+    # One and four were answered, or waited, when the first batch was over.
+    assert [len(rows) for rows in recorder.ran] == [1, 4, 4, 4]
+
+
+def test_a_client_on_its_own_is_not_made_to_wait_for_others(recorder: Recorder):
+    async def use(batcher: Batcher) -> None:
+        recorder.gate.clear()
+        first = asyncio.create_task(batcher.run("double", _x(0, 1, 2)))
+        await asyncio.sleep(0.02)
+        recorder.gate.set()
+        await first
+        start = time.monotonic()
+        await batcher.run("double", _x(1))
+        assert time.monotonic() - start < 1
+
+    _with_batcher(recorder, use, gather_share=100.0)
+
+
 def test_several_threads_run_several_batches(recorder: Recorder):
     async def use(batcher: Batcher) -> None:
         recorder.gate.clear()

@@ -20,6 +20,7 @@ def test_padded_size_is_the_next_allowed_one():
         ({"num_batch_threads": 0}, "num_batch_threads must be at least 1"),
         ({"max_queued_rows": 0}, "max_queued_rows must be at least 1"),
         ({"batch_timeout": -1.0}, "must not be negative"),
+        ({"gather_share": -0.1}, "gather_share must not be negative"),
         ({"allowed_batch_sizes": (4, 2, 32)}, "must be positive and ascend"),
         ({"allowed_batch_sizes": (0, 32)}, "must be positive and ascend"),
         ({"allowed_batch_sizes": (4, 16)}, "must be max_batch_size, 32"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import pathlib
 import shutil
+import threading
 
 import grpc
 import numpy as np
@@ -56,6 +57,17 @@ def test_computes_only_the_outputs_asked_for(kinds: Servable):
     inputs = {"a": np.ones((2, 3), np.float32), "b": np.array([1, 2], np.int32)}
     assert kinds.run("two", inputs, ["c", "s"]).keys() == {"c", "s"}
     assert kinds.run("two", inputs).keys() == {"c", "p", "s"}
+
+
+def test_ever_new_choices_of_outputs_are_not_all_kept(
+    saved_models: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("serving.servable.MOST_CALLABLES", 2)
+    kinds = Servable(saved_models / "kinds/1")
+    inputs = {"a": np.ones((2, 3), np.float32), "b": np.array([1, 2], np.int32)}
+    for outputs in (["c"], ["s"], ["p"], ["c", "s"], ["c"]):
+        assert kinds.run("two", inputs, outputs).keys() == {*outputs}
+        assert len(kinds._callables) <= 2
 
 
 def test_strings_and_scalars_are_arrays(kinds: Servable):
@@ -180,15 +192,21 @@ def test_runs_see_an_assignment_whole(bank_path: pathlib.Path):
         labels = np.full(length, str(length).encode(), dtype=object)
         servable.assign({names[tf.float32]: rows, names[tf.string]: labels})
 
-    def lengths(_: int) -> tuple[int, int]:
-        answer = servable.run("serving_default", zero)
-        return len(answer["sums"]), len(answer["names"])
+    done = threading.Event()
 
-    with concurrent.futures.ThreadPoolExecutor(4) as threads:
-        answers = threads.map(lengths, range(400))
+    def lengths() -> set[tuple[int, int]]:
+        seen = set()
+        while not done.is_set():
+            answer = servable.run("serving_default", zero)
+            seen.add((len(answer["sums"]), len(answer["names"])))
+        return seen
+
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        readers = [threads.submit(lengths) for _ in range(3)]
         for length in range(100):
             assign(length)
-        seen = set(answers)
+        done.set()
+        seen = set().union(*(reader.result() for reader in readers))
     assert all(rows == labels for rows, labels in seen)
     assert len(seen) > 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -195,7 +196,6 @@ def test_model_that_and_tf_did_not_export_is_left_alone(
 
     teacher = Teacher(TaughtRows(store_path), max_rows=20)
     teacher.attach(Other())
-    assert not teacher.can_teach
     with pytest.raises(ServingError, match="No version of the model is loaded"):
         teacher.teach(blue_rows).result()
     teacher.close()
@@ -217,6 +217,17 @@ def test_requests_that_wait_share_a_commit(
         futures = [teacher.teach([row]) for row in rows]
     assert len({future.result()[0] for future in futures}) == 12
     assert len(commits) <= 2
+
+
+def test_whoever_gave_up_is_dropped(teacher: Teacher, blue_rows: list[NewRow]) -> None:
+    with teacher._lock:
+        first = teacher.teach(blue_rows[:1])
+        while not first.running():  # the thread has it, and waits for the lock
+            time.sleep(0.001)
+        given_up, waiting = teacher.teach(blue_rows[1:2]), teacher.teach(blue_rows[2:])
+        assert given_up.cancel()
+    assert len(first.result() + waiting.result()) == 2
+    assert [row.source for row in teacher.store.all_rows()] == ["blue/0.png", "blue/2.png"]
 
 
 def test_disk_that_refuses_is_told_and_nothing_shows(

@@ -91,7 +91,7 @@ def config(request: pytest.FixtureRequest, folder: pathlib.Path) -> ModelServerC
 
 
 @pytest.fixture(scope="module")
-def server(config: ModelServerConfig) -> Iterator[Running]:
+def original(config: ModelServerConfig) -> Iterator[Running]:
     with running(config, metrics_path="/monitoring/prometheus/metrics") as one:
         yield one
 
@@ -107,7 +107,7 @@ def test_vector(vector: dict[str, Any], request: pytest.FixtureRequest) -> None:
     if vector["method"] == "scenario":
         pytest.skip("told in words: has tests of its own")
     changing = "Reload" in vector["path"] or "_after_" in vector["name"]
-    one: Running = request.getfixturevalue("reconfigured" if changing else "server")
+    one: Running = request.getfixturevalue("reconfigured" if changing else "original")
     if vector["method"] == "gRPC":
         folder = request.getfixturevalue("folder")
         if "_after_reload_hpt_v2_gone" in vector["name"]:
