@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 # A file's path, encoded bytes, a Pillow image, or uint8 pixels [H, W, 3] or [H, W].
 ImageLike = Any
@@ -53,7 +53,11 @@ def _encoded(image: ImageLike, index: int) -> bytes:
             f"An image must be a path, bytes, a Pillow image or a uint8 array (image {index}). "
             f"Received: {_described(image)}"
         )
-    if image.mode not in ("L", "RGB"):
+    # As the server does with files: upright, and transparency is left for it to fill.
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)

@@ -33,6 +33,18 @@ def test_one_array_of_images_is_many(pixels: np.ndarray) -> None:
     np.testing.assert_array_equal(decoded(images[1]), 255 - pixels)
 
 
+def test_pillow_images_go_upright_and_with_their_transparency(pixels: np.ndarray) -> None:
+    turned = Image.fromarray(pixels)
+    turned.getexif()[274] = 6  # to be turned by 90 degrees
+    see_through = Image.fromarray(pixels).convert("RGBA")
+    see_through.putalpha(7)
+    palette = Image.fromarray(pixels).convert("P")
+    images = encoded_images([turned, see_through, palette])
+    np.testing.assert_array_equal(decoded(images[0]), np.rot90(pixels, -1))
+    np.testing.assert_array_equal(decoded(images[1]), np.asarray(see_through))
+    assert decoded(images[2]).shape == pixels.shape
+
+
 def test_files_and_bytes_go_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "image.jpg"
     path.write_bytes(b"jpeg")
