@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-
 BODIES: list[bytes] = []  # of all requests
 
 
