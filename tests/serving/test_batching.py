@@ -422,3 +422,25 @@ def test_results_equal_unbatched_ones(saved_models: pathlib.Path):
             else:
                 np.testing.assert_allclose(answer[alias], expected, rtol=1e-6)
     servable.close()
+
+
+@pytest.mark.parametrize("max_batch_size", [1, 8])
+def test_unequal_numbers_of_rows_are_refused_where_requests_are_joined(
+    saved_models: pathlib.Path, max_batch_size: int
+):
+    servable = Servable(saved_models / "kinds/1")
+    inputs = {"a": np.ones((1, 3), np.float32), "b": np.array([1, 2], np.int32)}
+
+    async def main() -> dict[str, np.ndarray]:
+        batcher = Batcher(servable, BatchingSettings(max_batch_size=max_batch_size))
+        try:
+            return await batcher.run("two", inputs)
+        finally:
+            batcher.close()
+            servable.close()
+
+    if max_batch_size == 1:  # the graph broadcasts
+        assert asyncio.run(main())["p"].tolist() == [[1, 1, 1], [2, 2, 2]]
+    else:
+        with pytest.raises(ServingError, match="equal 0th-dimension size"):
+            asyncio.run(main())

@@ -52,6 +52,21 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     return path
 
 
+@pytest.fixture
+def loading(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Versions are loaded while this is set, as it is at first."""
+    gate = threading.Event()
+    gate.set()
+    load = version_check.load_checked
+
+    def when_open(path: pathlib.Path, *threads: int) -> Servable:
+        gate.wait(10)
+        return load(path, *threads)
+
+    monkeypatch.setattr(version_check, "load_checked", when_open)
+    return gate
+
+
 def _put(source: pathlib.Path, target: pathlib.Path) -> None:
     """Copies a version beside its place and renames it, as an export does."""
     hidden = target.with_name(f".{target.name}")
@@ -454,23 +469,16 @@ def test_another_base_path_swaps_versions_of_the_same_number(
 
 
 def test_a_reload_that_takes_too_long_goes_on_in_the_background(
-    folder: pathlib.Path, scales: list[pathlib.Path], monkeypatch: pytest.MonkeyPatch
+    folder: pathlib.Path, scales: list[pathlib.Path], loading: threading.Event
 ):
-    gate = threading.Event()
-    load = version_check.load_checked
-
-    def slow(path: pathlib.Path, *threads: int) -> Servable:
-        gate.wait(10)
-        return load(path, *threads)
-
     async def use(models: Models) -> None:
-        monkeypatch.setattr(version_check, "load_checked", slow)
+        loading.clear()
         policy = "model_version_policy { all {} }"
         with pytest.raises(ServingError) as caught:
             await models.reload(_parsed(_config(folder, policy)), timeout=0.05)
         assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
         assert _states(models) == {2: "AVAILABLE", 1: "LOADING"}
-        gate.set()
+        loading.set()
         await models.poll_once()
         assert _states(models) == {2: "AVAILABLE", 1: "AVAILABLE"}
 
@@ -480,23 +488,16 @@ def test_a_reload_that_takes_too_long_goes_on_in_the_background(
 
 
 def test_the_event_loop_is_free_while_a_version_loads(
-    folder: pathlib.Path, scales: list[pathlib.Path], monkeypatch: pytest.MonkeyPatch
+    folder: pathlib.Path, scales: list[pathlib.Path], loading: threading.Event
 ):
-    gate = threading.Event()
-    load = version_check.load_checked
-
-    def slow(path: pathlib.Path, *threads: int) -> Servable:
-        gate.wait(10)
-        return load(path, *threads)
-
     async def use(models: Models) -> None:
-        monkeypatch.setattr(version_check, "load_checked", slow)
+        loading.clear()
         _put(scales[1], folder / "2")
         polling = asyncio.create_task(_poll_twice(models))
         while _states(models).get(2) != "LOADING":
             await asyncio.sleep(0.001)
         assert await _answer(models) == 1
-        gate.set()
+        loading.set()
         await polling
         assert await _answer(models) == 2
 

@@ -168,3 +168,10 @@ def test_examples_over_rest(server: Running) -> None:
     assert error(answer) == "Expected one output Tensor."
     answer = server.ask("POST", "/v1/models/kinds:classify", body)
     assert "No classification inputs found" in error(answer)
+
+
+def test_rows_of_two_inputs_must_be_as_many(server: Running) -> None:
+    body = b'{"signature_name": "two", "inputs": {"a": [[1, 2, 3]], "b": [1, 2]}}'
+    answer = server.ask("POST", "/v1/models/kinds:predict", body)
+    assert answer.status == 400
+    assert error(answer) == "Batching Run() input tensors must have equal 0th-dimension size"

@@ -33,6 +33,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tests.serving.running import Answer, Running, running
 
+SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared"
 MESSAGES = {
     "Predict": (predict_pb2.PredictRequest, predict_pb2.PredictResponse),
     "Classify": (
@@ -54,6 +55,17 @@ MESSAGES = {
         model_management_pb2.ReloadConfigResponse,
     ),
 }
+# Where lines that are told in words have tests of their own.
+SCENARIOS = {
+    "life_new_version": "test_models.py",
+    "life_empty_dir": "test_models.py",
+    "life_warmup_not_tfrecord": "test_warm_up.py",
+    "life_batching_unequal": "test_rest.py",
+    "life_sigterm": "test_server.py",
+    "life_cors": "test_rest.py",
+    "life_metrics": "test_rest.py",
+    "life_scann_op": "test_version_check.py",
+}
 # Lines whose note lets a server be stricter, or better: there, an error that says why will do.
 LENIENT = re.compile(r"may differ|acceptable|better|a good server", re.IGNORECASE)
 
@@ -63,11 +75,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "vector" not in metafunc.fixturenames:
         return
     if not path.is_file():
-        absent = pytest.mark.skip(reason=f"needs the vectors, by default of {path}")
+        absent = pytest.mark.skip(reason=f"needs the vectors of {path}")
         metafunc.parametrize("vector", [pytest.param({}, marks=absent)])
         return
     vectors = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     metafunc.parametrize("vector", vectors, ids=[vector["name"] for vector in vectors])
+
+
+def beside(config: pytest.Config, name: str) -> pathlib.Path:
+    """A file that belongs to the vectors: next to them, or else where they usually are."""
+    own = config.getoption("--vectors").with_name(name)
+    return own if own.is_file() else SHARED / "tfserving" / name
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +97,14 @@ def folder(
     if given:
         return given.absolute()
     path = tmp_path_factory.mktemp("vector_models")
-    script = request.config.getoption("--vectors").with_name("make_models.py")
+    script = beside(request.config, "make_models.py")
     subprocess.run([sys.executable, script, path], check=True, capture_output=True)
     return path
 
 
 @pytest.fixture(scope="module")
 def config(request: pytest.FixtureRequest, folder: pathlib.Path) -> ModelServerConfig:
-    text = request.config.getoption("--vectors").with_name("models.config").read_text()
+    text = beside(request.config, "models.config").read_text()
     return text_format.Parse(text.replace("${MODELS}", str(folder)), ModelServerConfig())
 
 
@@ -105,7 +123,7 @@ def reconfigured(config: ModelServerConfig) -> Iterator[Running]:
 
 def test_vector(vector: dict[str, Any], request: pytest.FixtureRequest) -> None:
     if vector["method"] == "scenario":
-        pytest.skip("told in words: has tests of its own")
+        pytest.skip(f"told in words: see {SCENARIOS.get(vector['name'], 'the other tests')}")
     changing = "Reload" in vector["path"] or "_after_" in vector["name"]
     one: Running = request.getfixturevalue("reconfigured" if changing else "original")
     if vector["method"] == "gRPC":
