@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keras
+
 from and_tf.callbacks import KNNEvaluation, NeighbourhoodDiscovery
 from and_tf.config import RunConfig
 from and_tf.data.augment import Augment
@@ -18,17 +20,8 @@ def build_model(config: RunConfig, images: ImageSet) -> AND:
     Raises:
         ValueError: The encoder cannot take images of this size, or there are too few images.
     """
-    encoder_options = config.encoder.model_dump(exclude={"name", "stem"})
-    if config.encoder.name != "conv4":  # has one stem only
-        encoder_options["stem"] = config.encoder.stem
-    encoder = ENCODERS[config.encoder.name](
-        input_shape=images.image_shape,
-        mean=config.data.mean,
-        std=config.data.std,
-        **encoder_options,
-    )
     model = AND(
-        encoder,
+        build_encoder(config, images.image_shape),
         images.num_examples,
         temperature=config.objective.temperature,
         bank_momentum=config.objective.bank_momentum,
@@ -40,6 +33,20 @@ def build_model(config: RunConfig, images: ImageSet) -> AND:
     # XLA would drop the assertions on indices.
     model.compile(SGD(**optimizer_options), jit_compile=False)
     return model
+
+
+def build_encoder(config: RunConfig, image_shape: tuple[int, int, int]) -> keras.Model:
+    """A new encoder for images of one shape, (height, width, 3), in the precision that is set.
+
+    Raises:
+        ValueError: It cannot take images of this size.
+    """
+    options = config.encoder.model_dump(exclude={"name", "stem"})
+    if config.encoder.name != "conv4":  # has one stem only
+        options["stem"] = config.encoder.stem
+    return ENCODERS[config.encoder.name](
+        input_shape=image_shape, mean=config.data.mean, std=config.data.std, **options
+    )
 
 
 def build_discovery(config: RunConfig, images: ImageSet) -> NeighbourhoodDiscovery:

@@ -86,7 +86,7 @@ class Checkpoints:
     def load_latest(self) -> AND | None:
         """The latest model that can be read, or None if there is no checkpoint.
 
-        Every file's checksums are compared first: HDF5 does not notice all damage by itself. A file that cannot be read gets the ending `.unreadable` once an earlier one could.
+        A file that cannot be read gets the ending `.unreadable` once an earlier one could.
 
         Raises:
             CheckpointError: There are checkpoints, and none of them can be read.
@@ -94,11 +94,9 @@ class Checkpoints:
         unreadable = []
         for path in self.paths():
             try:
-                _check_sums(path)
-                model = keras.models.load_model(path)
-            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-                reason = str(error).strip() or repr(error)
-                unreadable.append((path, reason.splitlines()[0]))
+                model = read_model(path)
+            except CheckpointError as error:
+                unreadable.append((path, str(error)))
                 continue
             for broken, reason in unreadable:
                 print(f"warning: left out checkpoint {broken.name}: {reason}", file=sys.stderr)
@@ -111,6 +109,22 @@ class Checkpoints:
                 f"--overwrite. Received: {path.name}: {reason}"
             )
         return None
+
+
+def read_model(path: Path, compile: bool = True) -> AND:
+    """A model from its `.keras` file, with its optimiser unless `compile` is false.
+
+    The file's checksums are compared first: HDF5 does not notice all damage by itself.
+
+    Raises:
+        CheckpointError: It cannot be read; the text is the reason.
+    """
+    try:
+        _check_sums(path)
+        return keras.models.load_model(path, compile=compile)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        reason = str(error).strip() or repr(error)
+        raise CheckpointError(reason.splitlines()[0]) from error
 
 
 def _check_sums(path: Path) -> None:

@@ -20,17 +20,12 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".partial-{path.name}")
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -46,3 +41,19 @@ def is_full_disk(error: Exception) -> bool:
     """Whether an error, of the operating system or of TensorFlow, is about space on a disk."""
     messages = [os.strerror(code) for code in _NO_SPACE]
     return getattr(error, "errno", None) in _NO_SPACE or any(m in str(error) for m in messages)
+
+
+def flush_folder(folder: Path) -> None:
+    """See to it that all that a folder holds, however deep, is on the disk."""
+    for parent, _, names in os.walk(folder):
+        for path in (*(os.path.join(parent, name) for name in names), parent):
+            flush(Path(path))
+
+
+def flush(path: Path) -> None:
+    """See to it that a file, or the list of what a folder holds, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -47,7 +47,7 @@ def check_same_config(begun_with: RunConfig, asked_for: RunConfig) -> None:
                 (f"{section}.{key}", value, new[section][key]) for key, value in values.items()
             ]
         problems += [
-            f"{key}: the run was begun with {json.dumps(before)}, which --resume cannot change. "
+            f"{key}: the run was begun with {json.dumps(before)}, which cannot change now. "
             f"Received: {json.dumps(after)}."
             for key, before, after in pairs
             if before != after and key not in _FREE and section not in _FREE

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import logging
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from and_tf.backend import require_tensorflow
+from and_tf.commands import fail, quieten, refusing_bad_input
 from and_tf.config import ConfigError, RunConfig, load_config
 from and_tf.errors import Interrupted, NumbersError, RunError
 from and_tf.files import is_full_disk, replacing, write_text
@@ -70,12 +67,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def fail(message: str, code: int) -> int:
-    """Say what went wrong, and give back the exit code."""
-    print(f"error: {message}", file=sys.stderr)
-    return code
-
-
 def explain(error: Exception) -> str | None:
     """What to tell the user about an error that is not ours; None for a bug."""
     if isinstance(error, ConfigError | RunDirectoryError | RunError):
@@ -93,22 +84,6 @@ def explain(error: Exception) -> str | None:
             "encoder.width or data.image_size, or data.in_memory=false"
         )
     return None
-
-
-@contextlib.contextmanager
-def refusing_bad_input() -> Iterator[None]:
-    """What the library refuses with a ValueError here is the user's to mend."""
-    try:
-        yield
-    except ValueError as error:
-        raise RunError(str(error)) from error
-
-
-def quieten() -> None:
-    """Keep TensorFlow's remarks on the machine out of the way, unless they were asked for."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def choose_run(args: argparse.Namespace) -> tuple[RunConfig, RunDirectory]:

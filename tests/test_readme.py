@@ -9,8 +9,8 @@ import shlex
 
 import pytest
 
+from and_tf import export, train
 from and_tf.config import load_config
-from and_tf.train import parse_arguments
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "configs/README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,7 +24,7 @@ def commands() -> list[str]:
     found = []
     for page in PAGES:
         text = "\n".join(blocks(page, "sh") + re.findall(r"`(python -m [^`]+)`", page.read_text()))
-        found += re.findall(r"^python -m and_tf\.train.*", text.replace("\\\n", " "), re.MULTILINE)
+        found += re.findall(r"^python -m and_tf\.\w+ .*", text.replace("\\\n", " "), re.MULTILINE)
     return sorted(set(found))
 
 
@@ -46,12 +46,17 @@ def test_the_python_code_runs(tmp_path, monkeypatch):
 
 def test_pages_show_commands():
     assert len(commands()) >= 10
+    assert any(command.startswith("python -m and_tf.export ") for command in commands())
 
 
 @pytest.mark.parametrize("command", commands())
 def test_commands_are_valid(command, monkeypatch):
     monkeypatch.chdir(ROOT)
-    arguments = parse_arguments(shlex.split(command.split("#")[0])[3:])
+    module, *given = shlex.split(command.split("#")[0])[2:]
+    if module == "and_tf.export":
+        export.parse_arguments(given)
+        return
+    arguments = train.parse_arguments(given)
     overrides = list(arguments.overrides)
     if arguments.data_dir:
         overrides.append(f"data.data_dir={arguments.data_dir}")

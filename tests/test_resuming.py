@@ -18,7 +18,7 @@ def test_what_a_run_learns_from_cannot_change():
         "curriculum.rounds",
         "optimizer.momentum",
     ]
-    assert "begun with 4, which --resume cannot change. Received: 2." in str(raised.value)
+    assert "begun with 4, which cannot change now. Received: 2." in str(raised.value)
 
 
 def test_what_a_run_reports_and_its_rate_can_change():

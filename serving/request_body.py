@@ -1,0 +1,74 @@
+"""Request bodies, read within limits before anything else looks at them."""
+
+from __future__ import annotations
+
+import zlib
+
+from starlette.types import Receive
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class BodyError(Exception):
+    """A body that is not taken; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Disconnected(Exception):
+    """The client went away before its request was complete."""
+
+
+async def read(receive: Receive, declared: bytes | None, largest: int) -> bytes:
+    """The whole body of a request.
+
+    Args:
+        declared: its Content-Length header.
+        largest: how many bytes it may have; what is more is not read.
+
+    Raises:
+        BodyError: 413 for a larger body.
+        Disconnected: if the client is gone.
+    """
+    too_large = BodyError(413, f"A request body may have at most {largest} bytes")
+    if declared and declared.isdigit() and int(declared) > largest:
+        raise too_large
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > largest:
+            raise too_large
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def unzip(body: bytes, largest: int) -> bytes:
+    """A gzip body, decompressed.
+
+    Raises:
+        BodyError: 400 for what is no gzip, 413 for what decompresses to more than `largest`
+            bytes; no more than those are ever made.
+    """
+    pieces: list[bytes] = []
+    room = largest
+    while body:
+        # Members may follow one another.
+        member = zlib.decompressobj(_GZIP)
+        try:
+            pieces.append(member.decompress(body, room + 1))
+        except zlib.error:
+            raise BodyError(400, "The body is not in gzip, as its Content-Encoding says") from None
+        room -= len(pieces[-1])
+        if room < 0:
+            raise BodyError(413, f"A request body may decompress to at most {largest} bytes")
+        if not member.eof:
+            raise BodyError(400, "The gzip body ends too early")
+        body = member.unused_data
+    return b"".join(pieces)

@@ -1,0 +1,40 @@
+"""How a server is set up, apart from the models it serves."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+MIB = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Ports, limits, security, monitoring and teaching. Sizes are in bytes, times in seconds.
+
+    Port 0 lets the system choose. `tokens` are the bearer tokens that open the server; without
+    any it is open. `metrics_path` None serves no metrics. `rows_dir` keeps the rows that models are
+    taught, None teaches none; `page` answers a page at `/`.
+    """
+
+    host: str = "127.0.0.1"
+    rest_port: int = 8501
+    grpc_port: int = 8500
+
+    largest_body: int = 64 * MIB
+    largest_unzipped_body: int = 256 * MIB
+    most_rows: int = 16_384
+    most_pixels: int = 50_000_000
+    most_requests: int = 1024
+    request_timeout: float = 60.0
+    shutdown_timeout: float = 30.0
+
+    tokens: tuple[str, ...] = ()
+    certificate: pathlib.Path | None = None
+    private_key: pathlib.Path | None = None
+    cors: bool = False
+    metrics_path: str | None = None
+
+    rows_dir: pathlib.Path | None = None
+    most_taught_rows: int = 100_000
+    page: bool = False

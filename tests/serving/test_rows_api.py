@@ -1,0 +1,179 @@
+"""Teaching over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.serving.running import Running, running
+
+BLUE = (30, 30, 200)
+ROWS = "/v1/models/colours/rows"
+
+
+@pytest.fixture
+def server(colours_server: Running) -> Iterator[Running]:
+    yield colours_server
+    for row in ask(colours_server, "GET", ROWS)["rows"]:
+        ask(colours_server, "DELETE", f"{ROWS}/{row['id']}")
+
+
+def ask(server: Running, method: str, path: str, body: Any = None, status: int = 200) -> dict:
+    encoded = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    answer = server.ask(method, path, encoded)
+    assert answer.status == status, answer.body
+    assert answer.headers["content-type"] == "application/json"
+    return json.loads(answer.body)
+
+
+@pytest.fixture
+def row(coloured_png):
+    def make(number: int, **more: Any) -> dict:
+        encoded = base64.b64encode(coloured_png(BLUE, number)).decode()
+        return {"image_bytes": {"b64": encoded}, "label": "blue"} | more
+
+    return make
+
+
+def classes(server: Running, row: dict) -> list[str]:
+    body = {"signature_name": "classify_bytes", "instances": [row["image_bytes"]]}
+    return ask(server, "POST", "/v1/models/colours:predict", body)["predictions"][0]["classes"]
+
+
+def test_taught_class_shows_in_the_next_answer(server: Running, row) -> None:
+    assert "blue" not in classes(server, row(9))
+    ids = ask(server, "POST", ROWS, {"rows": [row(n) for n in range(3)]})["ids"]
+    assert len(ids) == len(set(ids)) == 3
+    assert max(ids) <= -2
+    assert classes(server, row(9))[0] == "blue"
+    assert ask(server, "DELETE", f"{ROWS}?label=blue") == {"deleted": 3}
+    assert "blue" not in classes(server, row(9))
+
+
+def test_rows_are_listed_in_pages_and_shown_with_their_image(server: Running, row) -> None:
+    rows = [row(0, source="a.png"), row(1), row(2, label="sky & sea")]
+    ids = ask(server, "POST", ROWS, {"rows": rows})["ids"]
+    first = ask(server, "GET", f"{ROWS}?limit=2")
+    assert (first["total"], first["next_after"]) == (3, ids[1])
+    assert [(r["id"], r["label"], r["source"]) for r in first["rows"]] == [
+        (ids[0], "blue", "a.png"),
+        (ids[1], "blue", "taught"),
+    ]
+    second = ask(server, "GET", f"{ROWS}?limit=2&after={ids[1]}")
+    assert [r["id"] for r in second["rows"]] == [ids[2]]
+    assert "next_after" not in second
+    shown = ask(server, "GET", f"{ROWS}/{ids[2]}")
+    assert shown["image_bytes"] == rows[2]["image_bytes"]
+    assert shown["label"] == "sky & sea"
+    assert ask(server, "DELETE", f"{ROWS}?label=sky+%26+sea") == {"deleted": 1}
+
+
+def test_forgotten_row_is_not_found(server: Running, row) -> None:
+    (taught,) = ask(server, "POST", ROWS, {"rows": [row(0)]})["ids"]
+    assert ask(server, "DELETE", f"{ROWS}/{taught}") == {"deleted": 1}
+    for method in ("GET", "DELETE"):
+        error = ask(server, method, f"{ROWS}/{taught}", status=404)["error"]
+        assert str(taught) in error
+
+
+def test_all_rows_or_none_and_a_reason_for_each(server: Running, row) -> None:
+    rows = [
+        row(0),
+        row(1, label=""),
+        row(2, image_bytes={"b64": "%%"}),
+        row(3, image_bytes={"b64": base64.b64encode(b"text").decode()}),
+        row(4, colour="blue"),
+        row(0, label="sky"),
+        "row",
+        row(5, source=7),
+        row(6, label="a\nb"),
+        row(7, image_bytes="text"),
+    ]
+    answer = ask(server, "POST", ROWS, {"rows": rows}, status=400)
+    assert answer["error"].startswith("9 of 10 rows cannot be taught")
+    reasons = {refused["index"]: refused["error"] for refused in answer["rows"]}
+    assert sorted(reasons) == list(range(1, 10))
+    for index, part in enumerate(
+        ["label", "base64", "no JPEG", "colour", "'blue' above", "object", "source", "printable"], 1
+    ):
+        assert part in reasons[index]
+    assert ask(server, "GET", ROWS)["total"] == 0
+
+
+def test_image_that_cannot_be_decoded_is_named(server: Running, row) -> None:
+    whole = base64.b64decode(row(1)["image_bytes"]["b64"])
+    cut = base64.b64encode(whole[:60]).decode()
+    rows = [row(0), row(1, image_bytes={"b64": cut})]
+    answer = ask(server, "POST", ROWS, {"rows": rows}, status=400)
+    assert [refused["index"] for refused in answer["rows"]] == [1]
+    assert ask(server, "GET", ROWS)["total"] == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"rows": []}',
+        b'{"rows": {}}',
+        b'{"rows": null}',
+        b'{"rows": [',
+        b'{"rows": [1]}',
+        b"\xff",
+        b"[" * 2000,
+    ],
+)
+def test_body_that_is_no_request_is_refused(server: Running, body: bytes) -> None:
+    assert ask(server, "POST", ROWS, body, status=400)["error"]
+
+
+def test_too_many_rows_or_pixels_are_refused(server: Running, row) -> None:
+    answer = ask(server, "POST", ROWS, {"rows": [row(0)] * 257}, status=400)
+    assert "At most 256 rows" in answer["error"]
+    png = bytearray(base64.b64decode(row(0)["image_bytes"]["b64"]))
+    png[16:24] = (50_000).to_bytes(4, "big") * 2
+    huge = row(0, image_bytes={"b64": base64.b64encode(png).decode()})
+    answer = ask(server, "POST", ROWS, {"rows": [huge]}, status=400)
+    assert "50000 x 50000" in answer["rows"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["?limit=0", "?limit=1001", "?limit=x", "?after=3", "?after=" + "9" * 400, "?limit=1%00"],
+)
+def test_wrong_page_is_refused(server: Running, path: str) -> None:
+    assert "must be a whole number" in ask(server, "GET", ROWS + path, status=400)["error"]
+
+
+@pytest.mark.parametrize("row_id", ["x", "0", "-1", "9" * 400, "-٣", "--2", "1e3"])
+def test_wrong_row_is_not_found(server: Running, row_id: str) -> None:
+    ask(server, "GET", f"{ROWS}/{quote(row_id)}", status=404)
+
+
+def test_deleting_needs_to_say_what(server: Running) -> None:
+    assert "label=NAME" in ask(server, "DELETE", ROWS, status=400)["error"]
+
+
+def test_model_that_is_not_ours_is_refused_with_the_reason(server: Running, row) -> None:
+    path = "/v1/models/half_plus_two/rows"
+    for method, body in (("POST", {"rows": [row(0)]}), ("GET", None)):
+        error = ask(server, method, path, body, status=400)["error"]
+        assert "half_plus_two cannot be taught: it is no export of and_tf" in error
+
+
+def test_unknown_model_is_not_found(server: Running) -> None:
+    error = ask(server, "GET", "/v1/models/nope/rows", status=404)["error"]
+    assert error == "Servable not found for request: Latest(nope)"
+
+
+def test_without_a_folder_for_rows_nothing_is_taught(exports, row) -> None:
+    with running({"colours": exports / "colours"}) as server:
+        error = ask(server, "POST", ROWS, {"rows": [row(0)]}, status=400)["error"]
+        assert "--rows-dir" in error
+        assert server.ask("GET", "/").status == 404
