@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         default=defaults.largest_unzipped_body / MIB,
         help=_DEFAULT,
     )
+    add(
+        "--max-total-mib",
+        type=float,
+        default=defaults.largest_bodies / MIB,
+        help=f"of all HTTP requests in progress; {_DEFAULT}",
+    )
     add("--max-rows", type=int, default=defaults.most_rows, help=f"of a request; {_DEFAULT}")
     add("--max-pixels", type=int, default=defaults.most_pixels, help=f"of an image; {_DEFAULT}")
     add("--max-requests", type=int, default=defaults.most_requests, help=f"at a time; {_DEFAULT}")
@@ -142,6 +148,7 @@ def _check(options: argparse.Namespace) -> None:
     for name in (
         "max_body_mib",
         "max_unzipped_mib",
+        "max_total_mib",
         "max_rows",
         "max_pixels",
         "max_requests",
@@ -177,6 +184,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         grpc_port=options.grpc_port,
         largest_body=round(options.max_body_mib * MIB),
         largest_unzipped_body=round(options.max_unzipped_mib * MIB),
+        largest_bodies=round(options.max_total_mib * MIB),
         most_rows=options.max_rows,
         most_pixels=options.max_pixels,
         most_requests=options.max_requests,
