@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import pathlib
@@ -19,6 +20,7 @@ from serving import page, rows_api
 from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.grpc_server import GrpcServer
+from serving.http_protocol import TimedProtocol
 from serving.metrics import Metrics
 from serving.models import Models
 from serving.rest import build_app
@@ -188,6 +190,7 @@ class _HttpServer(uvicorn.Server):
 def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
+        http=functools.partial(TimedProtocol, seconds=settings.request_timeout),
         log_config=None,
         access_log=False,
         lifespan="off",
