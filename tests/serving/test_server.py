@@ -23,7 +23,6 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from serving import model_config
-from serving.__main__ import main
 from serving.client import Client
 from serving.server import Server, StartError
 from serving.settings import Settings
@@ -93,37 +92,6 @@ def test_readyz_says_no_while_the_server_stops(saved_models: pathlib.Path) -> No
         one.server.app.state.closing = True
         assert one.ask("GET", "/readyz").status == 503
         assert one.ask("GET", "/healthz").status == 200
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "Nothing to serve. Give --model NAME=PATH or --model-config FILE"),
-        (["--model", "m"], "A model is given as NAME=PATH, such as svhn=export/svhn."),
-        (["--model", "m={tmp}/none"], "Model m needs a folder of versions. Received: {tmp}/none"),
-        (["--model", "m={tmp}", "--model", "m={tmp}"], "Illegal to list model m multiple times"),
-        (["--model-config", "{tmp}/none"], "Cannot read {tmp}/none: No such file or directory"),
-        (["--model-config", "{tmp}/bad"], "{tmp}/bad is no model_config_list in text form: 1:"),
-        (["--model", "m={tmp}", "--token-file", "{tmp}/empty"], "A token file has a token on each"),
-        (["--model", "m={tmp}", "--certificate", "{tmp}/bad"], "TLS needs --certificate and --pri"),
-        (["--model", "m={tmp}", "--max-rows", "0"], "--max-rows must be more than 0. Received: 0"),
-        (["--model", "m={tmp}", "--rest-port", "99999"], "A port is 0 to 65535. Received: 99999"),
-        (["--model", "m={tmp}", "--batch-size", "0"], "max_batch_size must be at least 1."),
-        (["--model", "m={tmp}", "--monitoring-config", "{tmp}/bad"], "{tmp}/bad is no monitoring"),
-    ],
-)
-def test_what_it_refuses_in_one_line(
-    tmp_path: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    message: str,
-) -> None:
-    (tmp_path / "bad").write_text("model {")
-    (tmp_path / "empty").write_text("")
-    assert main([argument.format(tmp=tmp_path) for argument in arguments]) == 2
-    line = capsys.readouterr().err
-    assert line.startswith(f"python -m serving: {message.format(tmp=tmp_path)}")
-    assert line.count("\n") == 1
 
 
 @pytest.mark.parametrize("port", ["rest_port", "grpc_port"])
