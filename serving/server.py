@@ -20,7 +20,7 @@ from serving import page, rows_api
 from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.grpc_server import GrpcServer
-from serving.http_protocol import TimedProtocol
+from serving.http_protocol import LimitedProtocol
 from serving.metrics import Metrics
 from serving.models import Models
 from serving.rest import build_app
@@ -190,7 +190,7 @@ class _HttpServer(uvicorn.Server):
 def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=functools.partial(TimedProtocol, seconds=settings.request_timeout),
+        http=functools.partial(LimitedProtocol, seconds=settings.request_timeout),
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -1,4 +1,4 @@
-"""Connections that do not say what they want."""
+"""Connections that do not say what they want, or never stop to."""
 
 from __future__ import annotations
 
@@ -50,6 +50,25 @@ def test_trickling_headers_do_not_keep_it_open(impatient: Running) -> None:
             client.sendall(bytes([byte]))
             time.sleep(0.05)
     assert time.monotonic() - start < 10 * SECONDS
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        HALF + b"A: " + b"a" * 10_000_000,
+        HALF + b"A: a\r\n" * 1_000_000,
+        b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: a\r\n" * 1_000_000,
+    ],
+    ids=["one header", "headers", "trailers"],
+)
+def test_it_is_closed_when_the_headers_do_not_end(saved_models, endless: bytes) -> None:
+    with running({"m": saved_models / "half_plus_two"}) as patient, connect(patient) as client:
+        with pytest.raises(OSError):
+            client.sendall(endless)
+        # A large body is none of this.
+        large = b'{"instances": [1.0' + b" " * 10_000_000 + b"]}"
+        assert patient.ask("POST", "/v1/models/m:predict", large).status == 200
+        assert patient.ask("POST", "/v1/models/m:predict", iter([large])).status == 200
 
 
 def test_the_clock_starts_anew_with_each_request(impatient: Running) -> None:
