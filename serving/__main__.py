@@ -7,8 +7,10 @@ import asyncio
 import logging
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from serving import tokens
 from serving.batching_settings import BatchingSettings
@@ -23,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    before = _leave_on_signals()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         _check(options)
@@ -43,7 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"python -m serving: {_one_line(error)}", file=sys.stderr)
         return 2
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
+
+
+def _leave_on_signals() -> dict[int, Any]:
+    """Ends the process in order when it is told to stop while it imports; what was set before.
+
+    The server takes the signals over when it starts. Until then there is nothing to finish.
+    """
+    return {
+        number: signal.signal(number, lambda *_: os._exit(0))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
 
 
 def _parser() -> argparse.ArgumentParser:

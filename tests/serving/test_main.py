@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -59,6 +60,27 @@ def test_options(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert chosen.tokens == ("one", "two")
     assert chosen.metrics_path == "/monitoring/prometheus/metrics"
     assert chosen.largest_body == 1 << 19
+
+
+def test_sigterm_before_it_serves(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import sys, serving.__main__ as m\n"
+        "class Told:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'tensorflow': print('importing', flush=True)\n"
+        "sys.meta_path.insert(0, Told())\n"
+        f"m.main(['--model', 'm={tmp_path}', '--rest-port', '0', '--grpc-port', '0'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"importing\n"
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_signals_are_as_they_were() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([]) == 2
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_help_does_not_wait_for_tensorflow() -> None:
