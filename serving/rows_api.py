@@ -131,8 +131,20 @@ class RowsApi:
 
         Raises:
             ServingError: NOT_FOUND for an unknown model, FAILED_PRECONDITION with the reason for
-                one that cannot be taught.
+                one that cannot be taught, PERMISSION_DENIED for a change by a foreign page.
         """
+        # Browsers let any page post to a server on loopback, and say so in this header
+        # (https://www.w3.org/TR/fetch-metadata/).
+        site = request.headers.get("sec-fetch-site")
+        if (
+            request.method != "GET"
+            and site in ("cross-site", "same-site")
+            and not request.app.state.settings.cors
+        ):
+            raise ServingError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "Pages of other origins may not change what a model was taught; --cors lets them",
+            )
         name = request.path_params["name"]
         with self._models.use(name) as version:
             facts = read_export_facts(version.path)
