@@ -24,6 +24,7 @@ from serving.errors import ServingError
 FORMAT = 1
 # Rows of the bank are numbered from 0, and -1 stands for no row: taught rows start at -2.
 FIRST_ID = -2
+RETRY_SECONDS = 5.0
 SCHEMA = """
 CREATE TABLE rows (
     id INTEGER PRIMARY KEY,
@@ -75,7 +76,8 @@ class TaughtRows:
 
     Raises:
         ServingError: FAILED_PRECONDITION if another process has the file or it is of another
-            format; UNAVAILABLE if the disk refuses.
+            format; UNAVAILABLE if the disk refuses. What may pass, such as a full disk or another
+            server that is about to stop, has a `retry_after`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -131,6 +133,8 @@ class TaughtRows:
                 f"Another server uses the taught rows in {self._path.name}"
                 if locked
                 else f"The taught rows cannot be read or written: {error}",
+                # Other errors than these are of the file, and stay.
+                retry_after=RETRY_SECONDS if isinstance(error, sqlite3.OperationalError) else None,
             ) from error
 
     @contextlib.contextmanager
