@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import socket
 import time
@@ -10,6 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
+from serving import http_protocol
 from tests.serving.running import Running, running
 
 SECONDS = 0.4
@@ -69,6 +71,19 @@ def test_it_is_closed_when_the_headers_do_not_end(saved_models, endless: bytes) 
         large = b'{"instances": [1.0' + b" " * 10_000_000 + b"]}"
         assert patient.ask("POST", "/v1/models/m:predict", large).status == 200
         assert patient.ask("POST", "/v1/models/m:predict", iter([large])).status == 200
+
+
+def test_too_many_connections_are_closed(
+    saved_models: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "most_connections", lambda: 2)
+    with contextlib.ExitStack() as stack:
+        one = stack.enter_context(running({"m": saved_models / "half_plus_two"}))
+        first, second, third = (stack.enter_context(connect(one)) for _ in range(3))
+        assert third.recv(100) == b""
+        for client in (first, second):
+            client.sendall(WHOLE)
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 def test_the_clock_starts_anew_with_each_request(impatient: Running) -> None:
