@@ -12,7 +12,7 @@ INCOMPLETE := $(VENV)/.incomplete
 
 SUITABLE := -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(VERSIONS)".split())'
 
-.PHONY: help demo test slow lint lock clean FORCE
+.PHONY: help demo test parity slow lint lock clean FORCE
 
 help: ## Say what can be made (PYTHON=/path/to/python chooses the Python)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -22,6 +22,9 @@ demo: $(INSTALLED) ## Train on images that come along; the result is in runs/dem
 
 test: $(INSTALLED) ## Run the tests
 	$(RUN) -m pytest -m "not slow" -n logical --maxprocesses 4 --dist loadfile
+
+parity: $(INSTALLED) ## Hold several devices to the results of one
+	$(RUN) -m pytest -m parity
 
 slow: $(INSTALLED) ## Run the tests that take long
 	$(RUN) -m pytest -m slow

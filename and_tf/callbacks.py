@@ -107,20 +107,20 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
                     "NeighbourhoodDiscovery sets the learning rate itself, round by round: give "
                     f"the optimiser a number. Received: {type(rate).__name__}"
                 )
-            self.learning_rate = float(rate)
+            self.learning_rate = float(keras.ops.convert_to_numpy(rate))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.model.optimizer.learning_rate = self.curriculum.learning_rate(
             epoch, self.learning_rate, self.learning_rate_drops, self.learning_rate_drop_factor
         )
         round_index = self.curriculum.round_of(epoch)
-        if round_index != int(self.model.round):
+        if round_index != self.model.round.numpy():
             self.latest = self._begin_round(round_index)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs is not None:
             logs["round"] = self.curriculum.round_of(epoch)
-            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
 
     def _begin_round(self, round_index: int) -> Discovery | None:
         if round_index == 0:
@@ -130,7 +130,7 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
         start = time.monotonic()
         with SearchProgress(f"discovery of round {round_index}") as progress:
             found = discover(
-                self.model.bank,
+                self.model.bank.numpy(),
                 self.model.neighbours,
                 self.model.temperature,
                 self.searcher,

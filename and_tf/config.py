@@ -218,6 +218,11 @@ class TrainConfig(_Section):
     """How the training loop runs."""
 
     batch_size: PositiveInt = Field(128, description="Images per step, over all devices")
+    devices: Literal["auto", "cpu", "gpu"] | PositiveInt = Field(
+        "auto",
+        description="Devices that share each batch, to the same result: all GPUs or else the CPU "
+        "(auto), all GPUs (gpu), the CPU, or so many GPUs; without GPUs, so many parts of the CPU",
+    )
     precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
         "float32",
         description="Compute precision of the encoder, the rest stays float32; auto takes "

@@ -35,7 +35,7 @@ def search_exactly(
 
     Source: Eq. 1 and Eq. 5 of the AND paper.
     """
-    if not tf.config.list_physical_devices("GPU"):
+    if not tf.config.get_visible_devices("GPU"):
         return search_pairs(bank, neighbours, temperature, progress)
     bank = tf.constant(bank)
     num_examples, found = len(bank), []

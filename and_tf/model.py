@@ -14,8 +14,10 @@ require_tensorflow()
 import keras
 import tensorflow as tf
 
+from and_tf import replicas
 from and_tf.memory import RandomUnitRows, updated_rows
 from and_tf.objective import neighbourhood_losses
+from and_tf.replica_limits import check_encoder, check_training
 
 
 @keras.saving.register_keras_serializable(package="and_tf")
@@ -25,6 +27,9 @@ class AND(keras.Model):
     `fit(images, indices)` trains on images [N, H, W, 3] (0-255, uint8 or float) and the id 0..N-1
     of each; `predict(images)` gives float32 unit embeddings [N, d]. Without anchors it learns every
     image as its own class; `NeighbourhoodDiscovery` sets the anchors round by round.
+
+    Made, with encoder and optimiser, within the scope of a `tf.distribute.MirroredStrategy`, it
+    trains on several devices to the same result: each has its part of the batch and the whole bank.
 
     Args:
         encoder: `keras.Model` from images to unit embeddings [B, d], which normalises pixels inside.
@@ -44,8 +49,9 @@ class AND(keras.Model):
         round: int32 variable: the round that `neighbourhoods` was discovered for.
 
     Raises:
-        ValueError: An argument out of its range, or an encoder without a flat embedding.
-        NotImplementedError: Made under a distribution strategy of several replicas.
+        ValueError: An argument out of its range, an encoder without a flat embedding, or one that
+            would train otherwise on several devices.
+        NotImplementedError: Several replicas under another strategy than MirroredStrategy.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class AND(keras.Model):
         **kwargs,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
+        check_encoder(encoder)
         _check_arguments(encoder, num_examples, temperature, bank_momentum, neighbours)
         self.encoder = encoder
         # Pixels reach the encoder in float32 under mixed precision too; its layers cast for themselves.
@@ -108,7 +115,8 @@ class AND(keras.Model):
         """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
 
         Raises:
-            ValueError: Ids that are missing, not integers, out of range, or not unique.
+            ValueError: Ids that are missing, not integers, out of range, or not unique; what
+                several replicas would train otherwise than one device.
         """
         if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size and x.max() <= 1:
             warnings.warn(
@@ -125,11 +133,34 @@ class AND(keras.Model):
             )
         return super().fit(x, y, **kwargs)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
+        """Nothing: all is built.
+
+        Under a strategy Keras would draw a batch to build what is not, and fail at one that does
+        not divide by the replicas.
+        """
+
+    def make_train_function(self, force: bool = False):
+        """As Keras's, for every way to train.
+
+        Raises:
+            ValueError: Several replicas would train otherwise than one device, see
+                `and_tf.replica_limits`.
+        """
+        check_training(self)
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync > 1:
+            with strategy.scope():  # where replicas, at their first step, are not
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def train_step(self, data) -> dict[str, tf.Tensor]:
         images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
         indices = tf.reshape(indices, [-1])
-        with tf.control_dependencies(_index_assertions(indices, self.num_examples)):
-            indices = tf.identity(indices)
+        # Under several replicas each has its part of the batch; "all" is the batch itself.
+        all_indices = replicas.gathered(indices)
+        with tf.control_dependencies(_index_assertions(all_indices, self.num_examples)):
+            indices, all_indices = tf.identity_n([indices, all_indices])
         if self.augment is not None:
             epochs = tf.gather(self.times_seen, indices)
             images = self.augment(images, indices, epochs, self.seed)
@@ -137,32 +168,51 @@ class AND(keras.Model):
         # As a variable: a tensor made of it would be a copy of the whole bank.
         bank = self.bank.value
         with tf.GradientTape() as tape:
-            embeddings = tf.cast(self(images, training=True), tf.float32)
-            loss = tf.reduce_mean(
-                neighbourhood_losses(embeddings, bank, self.positives(indices), self.temperature)
+            embeddings = tf.cast(self._embed(images, training=True), tf.float32)
+            losses = neighbourhood_losses(
+                embeddings, bank, self.positives(indices), self.temperature
             )
+            # Keras sums the gradients of replicas.
+            loss = _mean_over_batch(losses, tf.size(all_indices))
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
 
-        rows = updated_rows(tf.gather(bank, indices), embeddings, self.bank_momentum)
-        bank.scatter_update(tf.IndexedSlices(rows, indices))
-        self.times_seen.value.scatter_add(
-            tf.IndexedSlices(tf.ones_like(indices, tf.int32), indices)
+        # Every replica writes the rows of the whole batch into its own bank.
+        rows = updated_rows(
+            tf.gather(bank, all_indices), replicas.gathered(embeddings), self.bank_momentum
         )
-        self.loss_tracker.update_state(loss, sample_weight=tf.shape(indices)[0])
+        bank.scatter_update(tf.IndexedSlices(rows, all_indices))
+        self.times_seen.value.scatter_add(
+            tf.IndexedSlices(tf.ones_like(all_indices, tf.int32), all_indices)
+        )
+        self.loss_tracker.update_state(replicas.summed(loss), sample_weight=tf.size(all_indices))
         return {"loss": self.loss_tracker.result()}
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """The objective of images as they are; neither weights nor bank change."""
         images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
         indices = tf.reshape(indices, [-1])
-        embeddings = self(images, training=False)
+        embeddings = self._embed(images, training=False)
         losses = neighbourhood_losses(
             embeddings, self.bank.value, self.positives(indices), self.temperature
         )
         self.loss_tracker.update_state(losses)
         return {"loss": self.loss_tracker.result()}
+
+    def predict_step(self, data) -> tf.Tensor:
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self._embed(images, training=False)
+
+    def _embed(self, images: tf.Tensor, training: bool) -> tf.Tensor:
+        """Embeddings of this replica's images, of which there may be none."""
+        if not replicas.several():
+            return self(images, training=training)
+        # Kernels give wrong shapes for no images, or crash: one of weight 0 stands in.
+        count = tf.shape(images)[0]
+        stand_ins = tf.zeros([tf.cast(count == 0, tf.int32), *images.shape[1:]], images.dtype)
+        with replicas.weighing(tf.cast(count > 0, tf.float32)):
+            return self(tf.concat([images, stand_ins], axis=0), training=training)[:count]
 
     def positives(self, indices: tf.Tensor) -> tf.Tensor:
         """Each example's positives in this round: itself, and its neighbours if it is an anchor.
@@ -218,11 +268,6 @@ def _check_arguments(
     bank_momentum: float,
     neighbours: int,
 ) -> None:
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        raise NotImplementedError(
-            "AND trains on one replica for now: make it outside the strategy's scope. "
-            f"Received: {tf.distribute.get_strategy().num_replicas_in_sync} replicas"
-        )
     if len(encoder.output_shape) != 2 or encoder.output_shape[-1] is None:
         raise ValueError(
             "The encoder must give one embedding [B, d] for each image, with d known. "
@@ -259,6 +304,13 @@ def _check_indices(indices: np.ndarray, num_examples: int) -> None:
             "Every image needs an index of its own: a bank row can take one update a step. "
             f"Received: {int((counts > 1).sum())} repeated, the first {ids[counts > 1][0]}"
         )
+
+
+def _mean_over_batch(losses: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
+    """This replica's share of the batch's mean; the mean itself where there is one replica."""
+    if not replicas.several():
+        return tf.reduce_mean(losses)
+    return tf.reduce_sum(losses) / tf.cast(batch_size, losses.dtype)
 
 
 def _index_assertions(indices: tf.Tensor, num_examples: int) -> list[tf.Operation]:

@@ -91,7 +91,7 @@ def choose_searcher(searcher: str, num_examples: int) -> str:
     """
     check_searcher(searcher)
     if searcher == "auto":
-        exact = num_examples <= EXACT_UP_TO or bool(tf.config.list_physical_devices("GPU"))
+        exact = num_examples <= EXACT_UP_TO or bool(tf.config.get_visible_devices("GPU"))
     else:
         exact = searcher == "exact" or num_examples < FEWEST_ROWS
     return "exact" if exact or load_scann() is None else "scann"

@@ -22,7 +22,7 @@ def choose_precision(
     """
     if precision != "auto":
         return precision
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.get_visible_devices("GPU")
     if gpus:
         capabilities = [
             tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from and_tf.data.image_set import ImageSet
 
 # May differ when a run goes on: where its images lie (their names and number may not), what it
-# reports, and how fast it learns, for a run that diverged.
+# computes on and reports, and how fast it learns, for a run that diverged.
 _FREE = (
     "data.data_dir",
     "data.path",
@@ -21,6 +21,7 @@ _FREE = (
     "optimizer.learning_rate",
     "optimizer.drops",
     "optimizer.drop_factor",
+    "train.devices",
     "train.checkpoint_every_epochs",
     "train.checkpoint_every_minutes",
     "train.keep_checkpoints",

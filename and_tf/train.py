@@ -126,17 +126,22 @@ def train(config: RunConfig, run: RunDirectory, resume: bool = False) -> None:
     """
     quieten()
     with refusing_bad_input():
+        from and_tf.devices import choose_strategy
+
+        strategy = choose_strategy(config.train.devices)  # before anything is computed
         images, test = load_images(config)
         if resume and run.holds_run:
             environment = json.loads(run.environment.read_text(encoding="utf-8"))
             check_same_images(environment["data"], images)
             warn_of_other_versions(environment["versions"])
-            model = prepare_model(config, images, run.checkpoints)
+            with strategy.scope():
+                model = prepare_model(config, images, run.checkpoints)
             write_text(run.config, config.to_json())
         else:
             if resume:
                 print(f"there is no run in {run.path} yet: beginning it")
-            model = prepare_model(config, images)
+            with strategy.scope():
+                model = prepare_model(config, images)
             run.begin(config.to_json(), describe_environment(config, images))
     fit(config, run, model, images, test)
 
@@ -164,6 +169,7 @@ def prepare_model(config: RunConfig, images: ImageSet, checkpoints: Path | None 
     from and_tf.assembly import build_model
     from and_tf.checkpoints import Checkpoints
     from and_tf.precision import choose_precision, set_precision
+    from and_tf.replica_limits import check_training
 
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -173,7 +179,9 @@ def prepare_model(config: RunConfig, images: ImageSet, checkpoints: Path | None 
         model = Checkpoints(checkpoints, config.train.batch_size).load_latest()
         if model is not None:
             return model
-    return build_model(config, images)
+    model = build_model(config, images)
+    check_training(model)
+    return model
 
 
 def describe_environment(config: RunConfig, images: ImageSet) -> dict:
@@ -216,7 +224,7 @@ def fit(
     batch_size = config.train.batch_size
     steps = images.steps_per_epoch(batch_size)
     position = Position.of(model, batch_size)
-    run.rewind_metrics(position.epoch, position.step, int(model.round))
+    run.rewind_metrics(position.epoch, position.step, int(model.round.numpy()))
 
     discovery = build_discovery(config, images)
     checkpoints = Checkpoints(
@@ -241,8 +249,8 @@ def fit(
     print(
         f"{config.name}: {images.num_examples:,} images {images.image_shape} of {images.name}, "
         f"{config.encoder.name} width {config.encoder.width:g} "
-        f"({model.encoder.count_params():,} weights) in {model.encoder.get_layer('conv1').compute_dtype}, "
-        f"run directory {run.path}\n"
+        f"({model.encoder.count_params():,} weights) in {model.encoder.get_layer('conv1').compute_dtype} "
+        f"on {model.distribute_strategy.num_replicas_in_sync} device(s), run directory {run.path}\n"
         f"{evaluation_note(evaluation)}",
         flush=True,
     )

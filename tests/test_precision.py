@@ -23,7 +23,7 @@ def test_a_precision_that_was_asked_for_is_kept(asked):
     ],
 )
 def test_auto_takes_bfloat16_on_processors_that_multiply_it(monkeypatch, flags, chosen):
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     monkeypatch.setattr(precision, "cpu_flags", lambda: flags)
     assert choose_precision("auto") == chosen
 
@@ -37,7 +37,7 @@ def test_auto_takes_bfloat16_on_processors_that_multiply_it(monkeypatch, flags, 
     ],
 )
 def test_auto_takes_bfloat16_on_gpus_from_ampere_on(monkeypatch, details, chosen):
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: range(len(details)))
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: range(len(details)))
     monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)
     assert choose_precision("auto") == chosen
 

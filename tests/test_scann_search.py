@@ -132,7 +132,7 @@ def test_auto_is_exact_up_to_where_scann_is_faster(monkeypatch):
     assert choose_searcher("scann", crossing) == "scann"
     assert choose_searcher("scann", scann_search.FEWEST_ROWS - 1) == "exact"
     assert choose_searcher("exact", 10**7) == "exact"
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["GPU:0"])
     assert choose_searcher("auto", crossing + 1) == "exact"
 
 

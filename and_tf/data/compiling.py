@@ -17,6 +17,6 @@ def compiled(function: Callable) -> Callable:
     by_xla = tf.function(function, jit_compile=True, autograph=False)
 
     def call(*tensors: tf.Tensor) -> tf.Tensor:
-        return (function if tf.config.list_physical_devices("GPU") else by_xla)(*tensors)
+        return (function if tf.config.get_visible_devices("GPU") else by_xla)(*tensors)
 
     return call

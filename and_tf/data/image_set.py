@@ -105,7 +105,7 @@ class ImageSet(abc.ABC):
         batches = batches.apply(
             tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         )
-        return batches.prefetch(tf.data.AUTOTUNE)
+        return _whole(batches.prefetch(tf.data.AUTOTUNE))
 
     def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
         """Return every image once, uint8 [b, H, W, 3], in index order.
@@ -113,7 +113,8 @@ class ImageSet(abc.ABC):
         Raises:
             ValueError: batch size below 1.
         """
-        return self._ordered_batches(_check_batch_size(batch_size)).prefetch(tf.data.AUTOTUNE)
+        batches = self._ordered_batches(_check_batch_size(batch_size))
+        return _whole(batches.prefetch(tf.data.AUTOTUNE))
 
     @abc.abstractmethod
     def _ordered_batches(self, batch_size: int) -> tf.data.Dataset:
@@ -124,6 +125,13 @@ class ImageSet(abc.ABC):
         self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor
     ) -> tf.data.Dataset:
         """Return the batches (images, indices) of one epoch from `first_step` on."""
+
+
+def _whole(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The same batches; replicas are to share each, and no part of the data set is theirs alone."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.with_options(options)
 
 
 def _check_batch_size(batch_size: int) -> int:

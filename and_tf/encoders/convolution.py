@@ -46,7 +46,7 @@ class Conv2D(keras.layers.Conv2D):
         rows, columns = self.compute_output_shape(inputs.shape)[1:3]
         same_is_symmetric = self.strides == (1, 1) and all(side % 2 for side in self.kernel_size)
         return (
-            not tf.config.list_logical_devices("GPU")
+            not tf.config.get_visible_devices("GPU")
             and self.data_format == "channels_last"
             and None not in (rows, columns)
             and rows * columns <= LARGEST_MAP.get(inputs.dtype.name, 0)

@@ -1,0 +1,46 @@
+"""What the replicas of one training step tell each other; with one replica, nothing is sent."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+_weights = threading.local()  # TensorFlow traces each replica in a thread of its own
+
+
+def several() -> bool:
+    """Whether this runs on one of several replicas, each with its part of the batch."""
+    context = tf.distribute.get_replica_context()
+    return context is not None and context.num_replicas_in_sync > 1
+
+
+def gathered(tensor: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas, in their order; they may hold different numbers, or none."""
+    if not several():
+        return tensor
+    return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+
+
+def summed(tensor: tf.Tensor) -> tf.Tensor:
+    """The sum over all replicas of tensors of one shape."""
+    if not several():
+        return tensor
+    return tf.distribute.get_replica_context().all_reduce("sum", tensor)
+
+
+@contextlib.contextmanager
+def weighing(weight: tf.Tensor) -> Iterator[None]:
+    """Give this replica's images a weight, 0 or 1, in what is computed over the whole batch."""
+    _weights.value = weight
+    try:
+        yield
+    finally:
+        del _weights.value
+
+
+def weight() -> tf.Tensor | float:
+    """What `weighing` says, 1 elsewhere."""
+    return getattr(_weights, "value", 1.0)

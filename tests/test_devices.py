@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from and_tf import devices
+from and_tf.devices import choose_strategy
+
+
+def see(monkeypatch, gpus: int) -> None:
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: list(range(gpus)))
+
+
+@pytest.mark.parametrize("asked_for", ["auto", "cpu", 1])
+def test_one_device_needs_no_strategy(asked_for):
+    assert choose_strategy(asked_for) is tf.distribute.get_strategy()
+
+
+@pytest.mark.parametrize("asked_for, gpus", [("auto", 3), ("gpu", 3), (2, 2)])
+def test_gpus_are_all_taken_or_as_many_as_asked_for(monkeypatch, asked_for, gpus):
+    see(monkeypatch, 3)
+    monkeypatch.setattr(devices.tf.distribute, "MirroredStrategy", list)
+    assert choose_strategy(asked_for) == [f"GPU:{number}" for number in range(gpus)]
+
+
+def test_a_single_gpu_needs_no_strategy(monkeypatch):
+    see(monkeypatch, 1)
+    assert choose_strategy("gpu") is tf.distribute.get_strategy()
+
+
+def test_gpus_that_are_not_there_are_refused(monkeypatch):
+    see(monkeypatch, 0)
+    with pytest.raises(ValueError, match="sees no GPU"):
+        choose_strategy("gpu")
+    see(monkeypatch, 2)
+    with pytest.raises(ValueError, match="sees 2 GPUs here.*Received: 3"):
+        choose_strategy(3)
+
+
+def test_the_cpu_is_divided_before_it_is_used_only():
+    tf.zeros(1)
+    with pytest.raises(ValueError, match="computes on the CPU already.*Received: 2"):
+        choose_strategy(2)
+
+
+def test_several_machines_are_refused(monkeypatch):
+    cluster = {"cluster": {"worker": ["one:1", "two:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(ValueError, match="several machines is not supported; unset TF_CONFIG"):
+        choose_strategy("auto")
+    cluster["cluster"]["worker"].pop()
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    assert choose_strategy("auto") is tf.distribute.get_strategy()
