@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import math
 import os
 import pathlib
 import signal
@@ -173,9 +174,11 @@ def _check(options: argparse.Namespace) -> None:
         "request_timeout",
         "shutdown_timeout",
     ):
-        if not getattr(options, name) > 0:
+        if not 0 < getattr(options, name) < math.inf:
             flag = name.replace("_", "-")
-            raise ValueError(f"--{flag} must be more than 0. Received: {getattr(options, name)}")
+            raise ValueError(
+                f"--{flag} must be more than 0, and finite. Received: {getattr(options, name)}"
+            )
 
 
 def _config(options: argparse.Namespace):

@@ -84,9 +84,10 @@ class TaughtRows:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(
-            path, timeout=0.0, check_same_thread=False, isolation_level=None
-        )
+        with self._errors():
+            self._connection = sqlite3.connect(
+                path, timeout=0.0, check_same_thread=False, isolation_level=None
+            )
         try:
             with self._errors():
                 self._open()
@@ -110,7 +111,8 @@ class TaughtRows:
             self._connection.execute(f"PRAGMA {pragma}")
         with self._transaction():
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            tables = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if version == 0 and tables == (0,):
                 for statement in SCHEMA.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute("INSERT INTO counter VALUES (?)", (FIRST_ID,))
@@ -132,7 +134,7 @@ class TaughtRows:
                 grpc.StatusCode.FAILED_PRECONDITION if locked else grpc.StatusCode.UNAVAILABLE,
                 f"Another server uses the taught rows in {self._path.name}"
                 if locked
-                else f"The taught rows cannot be read or written: {error}",
+                else f"The taught rows in {self._path.name} cannot be read or written: {error}",
                 # Other errors than these are of the file, and stay.
                 retry_after=RETRY_SECONDS if isinstance(error, sqlite3.OperationalError) else None,
             ) from error

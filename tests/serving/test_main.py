@@ -25,7 +25,11 @@ from serving.settings import Settings
         (["--model-config", "{tmp}/bad"], "{tmp}/bad is no model_config_list in text form: 1:"),
         (["--model", "m={tmp}", "--token-file", "{tmp}/empty"], "A token file has a token on each"),
         (["--model", "m={tmp}", "--certificate", "{tmp}/bad"], "TLS needs --certificate and --pri"),
-        (["--model", "m={tmp}", "--max-rows", "0"], "--max-rows must be more than 0. Received: 0"),
+        (["--model", "m={tmp}", "--max-rows", "0"], "--max-rows must be more than 0, and"),
+        (
+            ["--model", "m={tmp}", "--max-body-mib", "inf"],
+            "--max-body-mib must be more than 0, and",
+        ),
         (["--model", "m={tmp}", "--rest-port", "99999"], "A port is 0 to 65535. Received: 99999"),
         (["--model", "m={tmp}", "--batch-size", "0"], "max_batch_size must be at least 1."),
         (["--model", "m={tmp}", "--monitoring-config", "{tmp}/bad"], "{tmp}/bad is no monitoring"),
