@@ -263,6 +263,11 @@ class Models:
             return servable, None
         try:
             return servable, self._before_swap(name, servable)
-        except ServingError:
+        except Exception as error:  # what an export says of itself may be wrong in any way
             servable.close()
-            raise
+            if isinstance(error, ServingError):
+                raise
+            raise ServingError(
+                grpc.StatusCode.INTERNAL,
+                f"The version in {path} cannot be prepared: {type(error).__name__}: {error}",
+            ) from error
