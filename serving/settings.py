@@ -23,7 +23,7 @@ class Settings:
     grpc_port: int = 8500
 
     largest_body: int = 64 * MIB
-    largest_unzipped_body: int = 256 * MIB
+    largest_unzipped_body: int = 64 * MIB
     largest_bodies: int = 1024 * MIB
     most_rows: int = 16_384
     most_pixels: int = 50_000_000
