@@ -19,6 +19,9 @@ from serving.settings import MIB, Settings
 
 TOKEN_VARIABLE = "SERVING_TOKEN"
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_logger = logging.getLogger(__name__)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until it is told to stop; returns the exit status."""
@@ -30,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         _check(options)
+        if options.host not in _LOOPBACK and not (options.token_file or _environment_token()):
+            _logger.warning("Whoever reaches %s may use this server: no token is set", options.host)
         # TensorFlow takes seconds to import: only now that the arguments are in order.
         from serving import server
 
@@ -196,8 +201,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.monitoring_config:
         path = monitoring_config.metrics_path(options.monitoring_config)
     known = tokens.read(options.token_file) if options.token_file else ()
-    if os.environ.get(TOKEN_VARIABLE):
-        known = (*known, os.environ[TOKEN_VARIABLE])
+    if token := _environment_token():
+        known = (*known, token)
     return Settings(
         host=options.host,
         rest_port=options.rest_port,
@@ -219,6 +224,10 @@ def _settings(options: argparse.Namespace) -> Settings:
         most_taught_rows=options.max_taught_rows,
         page=options.page,
     )
+
+
+def _environment_token() -> str | None:
+    return os.environ.get(TOKEN_VARIABLE) or None
 
 
 def _batching(options: argparse.Namespace) -> BatchingSettings:

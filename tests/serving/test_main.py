@@ -66,6 +66,24 @@ def test_options(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert chosen.largest_body == 1 << 19
 
 
+@pytest.mark.parametrize(
+    ("host", "token", "warns"),
+    [("0.0.0.0", "", True), ("0.0.0.0", "secret", False), ("127.0.0.1", "", False)],
+)
+def test_it_warns_where_anybody_may_ask(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    host: str,
+    token: str,
+    warns: bool,
+) -> None:
+    monkeypatch.setenv(command.TOKEN_VARIABLE, token)
+    # The model is not there, so nothing starts.
+    assert main(["--model", f"m={tmp_path}/none", "--host", host]) == 2
+    assert ("no token is set" in caplog.text) == warns
+
+
 def test_sigterm_before_it_serves(tmp_path: pathlib.Path) -> None:
     code = (
         "import sys, serving.__main__ as m\n"
