@@ -5,16 +5,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import math
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from serving import tokens
 from serving.batching_settings import BatchingSettings
 from serving.settings import MIB, Settings
 
 TOKEN_VARIABLE = "SERVING_TOKEN"
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,9 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    before = _leave_on_signals()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         _check(options)
+        if options.host not in _LOOPBACK and not (options.token_file or _environment_token()):
+            _logger.warning("Whoever reaches %s may use this server: no token is set", options.host)
         # TensorFlow takes seconds to import: only now that the arguments are in order.
         from serving import server
 
@@ -43,7 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"python -m serving: {_one_line(error)}", file=sys.stderr)
         return 2
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
+
+
+def _leave_on_signals() -> dict[int, Any]:
+    """Ends the process in order when it is told to stop while it imports; what was set before.
+
+    The server takes the signals over when it starts. Until then there is nothing to finish.
+    """
+    return {
+        number: signal.signal(number, lambda *_: os._exit(0))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=defaults.largest_unzipped_body / MIB,
         help=_DEFAULT,
+    )
+    add(
+        "--max-total-mib",
+        type=float,
+        default=defaults.largest_bodies / MIB,
+        help=f"of all HTTP requests in progress; {_DEFAULT}",
     )
     add("--max-rows", type=int, default=defaults.most_rows, help=f"of a request; {_DEFAULT}")
     add("--max-pixels", type=int, default=defaults.most_pixels, help=f"of an image; {_DEFAULT}")
@@ -142,6 +171,7 @@ def _check(options: argparse.Namespace) -> None:
     for name in (
         "max_body_mib",
         "max_unzipped_mib",
+        "max_total_mib",
         "max_rows",
         "max_pixels",
         "max_requests",
@@ -149,9 +179,11 @@ def _check(options: argparse.Namespace) -> None:
         "request_timeout",
         "shutdown_timeout",
     ):
-        if not getattr(options, name) > 0:
+        if not 0 < getattr(options, name) < math.inf:
             flag = name.replace("_", "-")
-            raise ValueError(f"--{flag} must be more than 0. Received: {getattr(options, name)}")
+            raise ValueError(
+                f"--{flag} must be more than 0, and finite. Received: {getattr(options, name)}"
+            )
 
 
 def _config(options: argparse.Namespace):
@@ -169,14 +201,15 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.monitoring_config:
         path = monitoring_config.metrics_path(options.monitoring_config)
     known = tokens.read(options.token_file) if options.token_file else ()
-    if os.environ.get(TOKEN_VARIABLE):
-        known = (*known, os.environ[TOKEN_VARIABLE])
+    if token := _environment_token():
+        known = (*known, token)
     return Settings(
         host=options.host,
         rest_port=options.rest_port,
         grpc_port=options.grpc_port,
         largest_body=round(options.max_body_mib * MIB),
         largest_unzipped_body=round(options.max_unzipped_mib * MIB),
+        largest_bodies=round(options.max_total_mib * MIB),
         most_rows=options.max_rows,
         most_pixels=options.max_pixels,
         most_requests=options.max_requests,
@@ -191,6 +224,10 @@ def _settings(options: argparse.Namespace) -> Settings:
         most_taught_rows=options.max_taught_rows,
         page=options.page,
     )
+
+
+def _environment_token() -> str | None:
+    return os.environ.get(TOKEN_VARIABLE) or None
 
 
 def _batching(options: argparse.Namespace) -> BatchingSettings:

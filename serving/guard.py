@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +33,8 @@ class Guard:
     """ASGI middleware. The application gets requests whose body is complete and decompressed.
 
     Without a token it answers 401, beyond the number of requests at a time 429, for bodies too
-    large 413 or too slow 408, and 504 when the time is over. A client that goes away cancels its
+    large 413 or too slow 408, 503 for one that finds no room beside the others, and 504 when the
+    time is over. A client that goes away cancels its
     request. What goes wrong inside is logged, and 500 tells no more.
     """
 
@@ -45,6 +46,7 @@ class Guard:
         self._settings = settings
         self._open_paths = OPEN_PATHS | open_paths
         self._active = 0
+        self._room = request_body.Room(settings.largest_bodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -59,11 +61,13 @@ class Guard:
             return
         self._active += 1
         try:
-            await self._guarded(scope, receive, answer, headers)
+            with self._room.share() as take:
+                await self._guarded(scope, receive, answer, headers, take)
         except request_body.Disconnected:
             pass
         except request_body.BodyError as error:
-            await json_error(error.status, str(error))(scope, receive, answer.send)
+            retry = {"Retry-After": "1"} if error.status == 503 else None
+            await json_error(error.status, str(error), retry)(scope, receive, answer.send)
         except Exception:
             _logger.exception("%s %s failed", scope["method"], scope["path"])
             if not answer.started:
@@ -82,10 +86,15 @@ class Guard:
         return None
 
     async def _guarded(
-        self, scope: Scope, receive: Receive, answer: _Answer, headers: dict[bytes, bytes]
+        self,
+        scope: Scope,
+        receive: Receive,
+        answer: _Answer,
+        headers: dict[bytes, bytes],
+        take: Callable[[int], None],
     ) -> None:
         scope[DEADLINE] = time.monotonic() + self._settings.request_timeout
-        body = await self._body(receive, headers)
+        body = await self._body(receive, headers, take)
         complete: Message = {"type": "http.request", "body": body, "more_body": False}
 
         async def replay() -> Message:
@@ -113,19 +122,23 @@ class Guard:
                     with contextlib.suppress(asyncio.CancelledError, Exception):
                         await task
 
-    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+    async def _body(
+        self, receive: Receive, headers: dict[bytes, bytes], take: Callable[[int], None]
+    ) -> bytes:
         settings = self._settings
         try:
             async with asyncio.timeout(settings.request_timeout):
                 body = await request_body.read(
-                    receive, headers.get(b"content-length"), settings.largest_body
+                    receive, headers.get(b"content-length"), settings.largest_body, take
                 )
         except TimeoutError:
             raise request_body.BodyError(408, "The request body came too slowly") from None
         encoding = headers.get(b"content-encoding", b"").strip().lower()
         if encoding in (b"gzip", b"x-gzip"):
             # In a thread: even a small body may be long in unzipping.
-            return await asyncio.to_thread(request_body.unzip, body, settings.largest_unzipped_body)
+            zipped = len(body)
+            body = await asyncio.to_thread(request_body.unzip, body, settings.largest_unzipped_body)
+            take(max(0, len(body) - zipped))
         return body
 
     def _cors_headers(self) -> Iterable[tuple[bytes, bytes]]:

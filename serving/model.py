@@ -146,6 +146,9 @@ class Model:
         except ServingError as error:
             _logger.warning("Version %d of model %s: %s", number, self.config.name, error)
             self._refused[number] = contents
+            if error.retry_after is not None:
+                loop = asyncio.get_running_loop()
+                loop.call_later(error.retry_after, self._refused.pop, number, None)
             if old is None:
                 self._set(number, State.END, error)
             return

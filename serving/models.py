@@ -265,9 +265,14 @@ class Models:
             return servable, None
         try:
             return servable, self._before_swap(name, servable)
-        except ServingError:
+        except Exception as error:  # what an export says of itself may be wrong in any way
             servable.close()
-            raise
+            if isinstance(error, ServingError):
+                raise
+            raise ServingError(
+                grpc.StatusCode.INTERNAL,
+                f"The version in {path} cannot be prepared: {type(error).__name__}: {error}",
+            ) from error
 
 
 def _check_labels(config: config_pb2.ModelConfig, versions: Collection[int]) -> None:

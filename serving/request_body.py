@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
+from collections.abc import Callable, Iterator
 
 from starlette.types import Receive
 
@@ -21,15 +23,49 @@ class Disconnected(Exception):
     """The client went away before its request was complete."""
 
 
-async def read(receive: Receive, declared: bytes | None, largest: int) -> bytes:
+class Room:
+    """How many bytes the bodies of all requests may have together. Belongs to one event loop."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._free = size
+
+    @contextlib.contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """A function that takes so many bytes more for one request, until the block ends.
+
+        It raises BodyError, 503, if they are not free.
+        """
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            if count > self._free:
+                raise BodyError(
+                    503,
+                    f"The requests in progress have {self._size} bytes already; try again later",
+                )
+            self._free -= count
+            taken += count
+
+        try:
+            yield take
+        finally:
+            self._free += taken
+
+
+async def read(
+    receive: Receive, declared: bytes | None, largest: int, take: Callable[[int], None]
+) -> bytes:
     """The whole body of a request.
 
     Args:
         declared: its Content-Length header.
         largest: how many bytes it may have; what is more is not read.
+        take: called with the number of bytes before they are kept; see `Room.share`. Only what
+            has come is taken, so that a client cannot reserve room by a header alone.
 
     Raises:
-        BodyError: 413 for a larger body.
+        BodyError: 413 for a larger body, and what `take` raises.
         Disconnected: if the client is gone.
     """
     too_large = BodyError(413, f"A request body may have at most {largest} bytes")
@@ -44,6 +80,7 @@ async def read(receive: Receive, declared: bytes | None, largest: int) -> bytes:
         size += len(chunk)
         if size > largest:
             raise too_large
+        take(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -64,13 +64,16 @@ class RowsApi:
         self._models = models
         self._teachers = teachers
         self._limits = limits
+        self._reading = asyncio.Lock()
 
     async def teach(self, request: Request) -> Response:
         """`{"rows": [{"image_bytes": {"b64": ...}, "label": ..., "source"?: ...}]}` -> `{"ids"}`."""
         try:
             teacher = self._teacher(request)
             body = await request.body()
-            rows = await asyncio.to_thread(read_rows, body, self._limits)
+            # One at a time: as Python's objects a body may be 20 times as large.
+            async with self._reading:
+                rows = await asyncio.to_thread(read_rows, body, self._limits)
             ids = await asyncio.wrap_future(teacher.teach(rows))
         except ServingError as error:
             return _refusal(error)
@@ -131,8 +134,20 @@ class RowsApi:
 
         Raises:
             ServingError: NOT_FOUND for an unknown model, FAILED_PRECONDITION with the reason for
-                one that cannot be taught.
+                one that cannot be taught, PERMISSION_DENIED for a change by a foreign page.
         """
+        # Browsers let any page post to a server on loopback, and say so in this header
+        # (https://www.w3.org/TR/fetch-metadata/).
+        site = request.headers.get("sec-fetch-site")
+        if (
+            request.method != "GET"
+            and site in ("cross-site", "same-site")
+            and not request.app.state.settings.cors
+        ):
+            raise ServingError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "Pages of other origins may not change what a model was taught; --cors lets them",
+            )
         name = request.path_params["name"]
         with self._models.use(name) as version:
             facts = read_export_facts(version.path)

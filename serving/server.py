@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import pathlib
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 import uvicorn
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from serving import page, rows_api
+from serving import http_protocol, page, rows_api
 from serving.batching_settings import BatchingSettings
 from serving.errors import ServingError
 from serving.grpc_server import GrpcServer
@@ -188,6 +189,12 @@ class _HttpServer(uvicorn.Server):
 def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
+        http=functools.partial(
+            http_protocol.LimitedProtocol,
+            seconds=settings.request_timeout,
+            most=http_protocol.most_connections(),
+        ),
+        backlog=http_protocol.BACKLOG,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -13,7 +13,8 @@ class Settings:
     """Ports, limits, security, monitoring and teaching. Sizes are in bytes, times in seconds.
 
     Port 0 lets the system choose. `tokens` are the bearer tokens that open the server; without
-    any it is open. `metrics_path` None serves no metrics. `rows_dir` keeps the rows that models are
+    any it is open. `largest_bodies` is what the bodies of all HTTP requests in progress may have
+    together. `metrics_path` None serves no metrics. `rows_dir` keeps the rows that models are
     taught, None teaches none; `page` answers a page at `/`.
     """
 
@@ -22,7 +23,8 @@ class Settings:
     grpc_port: int = 8500
 
     largest_body: int = 64 * MIB
-    largest_unzipped_body: int = 256 * MIB
+    largest_unzipped_body: int = 64 * MIB
+    largest_bodies: int = 1024 * MIB
     most_rows: int = 16_384
     most_pixels: int = 50_000_000
     most_requests: int = 1024

@@ -24,6 +24,7 @@ from serving.errors import ServingError
 FORMAT = 1
 # Rows of the bank are numbered from 0, and -1 stands for no row: taught rows start at -2.
 FIRST_ID = -2
+RETRY_SECONDS = 5.0
 SCHEMA = """
 CREATE TABLE rows (
     id INTEGER PRIMARY KEY,
@@ -75,16 +76,18 @@ class TaughtRows:
 
     Raises:
         ServingError: FAILED_PRECONDITION if another process has the file or it is of another
-            format; UNAVAILABLE if the disk refuses.
+            format; UNAVAILABLE if the disk refuses. What may pass, such as a full disk or another
+            server that is about to stop, has a `retry_after`.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(
-            path, timeout=0.0, check_same_thread=False, isolation_level=None
-        )
+        with self._errors():
+            self._connection = sqlite3.connect(
+                path, timeout=0.0, check_same_thread=False, isolation_level=None
+            )
         try:
             with self._errors():
                 self._open()
@@ -108,7 +111,8 @@ class TaughtRows:
             self._connection.execute(f"PRAGMA {pragma}")
         with self._transaction():
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            tables = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if version == 0 and tables == (0,):
                 for statement in SCHEMA.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute("INSERT INTO counter VALUES (?)", (FIRST_ID,))
@@ -130,7 +134,9 @@ class TaughtRows:
                 grpc.StatusCode.FAILED_PRECONDITION if locked else grpc.StatusCode.UNAVAILABLE,
                 f"Another server uses the taught rows in {self._path.name}"
                 if locked
-                else f"The taught rows cannot be read or written: {error}",
+                else f"The taught rows in {self._path.name} cannot be read or written: {error}",
+                # Other errors than these are of the file, and stay.
+                retry_after=RETRY_SECONDS if isinstance(error, sqlite3.OperationalError) else None,
             ) from error
 
     @contextlib.contextmanager

@@ -11,9 +11,15 @@ import pytest
 
 from and_tf import export, train
 from and_tf.config import load_config
+from serving import __main__ as serve
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "configs/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "configs/README.md",
+    ROOT / "serving/deploy/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 def blocks(page: pathlib.Path, language: str) -> list[str]:
@@ -24,7 +30,9 @@ def commands() -> list[str]:
     found = []
     for page in PAGES:
         text = "\n".join(blocks(page, "sh") + re.findall(r"`(python -m [^`]+)`", page.read_text()))
-        found += re.findall(r"^python -m and_tf\.\w+ .*", text.replace("\\\n", " "), re.MULTILINE)
+        found += re.findall(
+            r"^python -m (?:and_tf\.\w+|serving) .*", text.replace("\\\n", " "), re.MULTILINE
+        )
     return sorted(set(found))
 
 
@@ -46,7 +54,8 @@ def test_the_python_code_runs(tmp_path, monkeypatch):
 
 def test_pages_show_commands():
     assert len(commands()) >= 10
-    assert any(command.startswith("python -m and_tf.export ") for command in commands())
+    for module in ("and_tf.export", "serving"):
+        assert any(command.startswith(f"python -m {module} ") for command in commands())
 
 
 @pytest.mark.parametrize("command", commands())
@@ -55,6 +64,10 @@ def test_commands_are_valid(command, monkeypatch):
     module, *given = shlex.split(command.split("#")[0])[2:]
     if module == "and_tf.export":
         export.parse_arguments(given)
+        return
+    if module == "serving":
+        if given != ["--help"]:
+            serve._check(serve._parser().parse_args(given))
         return
     arguments = train.parse_arguments(given)
     overrides = list(arguments.overrides)

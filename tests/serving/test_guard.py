@@ -139,6 +139,25 @@ def test_too_many_requests_at_a_time() -> None:
     run(test)
 
 
+def test_bodies_share_the_room_that_there_is() -> None:
+    async def test(application: Application) -> None:
+        async with application.client(largest_bodies=100) as client:
+            first = asyncio.create_task(client.post("/slow", content=b"a" * 60))
+            while not application.started:
+                await asyncio.sleep(0.01)
+            zipped = {"Content-Encoding": "gzip"}
+            for body, headers in ((b"a" * 41, {}), (gzip.compress(b"a" * 80), zipped)):
+                refused = await client.post("/echo", content=body, headers=headers)
+                assert refused.status_code == 503
+                assert refused.headers["retry-after"] == "1"
+            assert (await client.post("/echo", content=b"a" * 40)).status_code == 200
+            application.go_on.set()
+            assert (await first).status_code == 200
+            assert (await client.post("/echo", content=b"a" * 100)).status_code == 200
+
+    run(test)
+
+
 def test_a_request_that_takes_too_long_is_ended() -> None:
     async def test(application: Application) -> None:
         async with application.client(request_timeout=0.01) as client:

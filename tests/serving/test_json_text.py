@@ -7,6 +7,7 @@ import math
 import grpc
 import pytest
 
+from serving import json_text
 from serving.errors import ServingError
 from serving.json_text import LONGEST_WORDED, parse
 
@@ -24,6 +25,14 @@ from serving.json_text import LONGEST_WORDED, parse
 )
 def test_values(body: bytes, value: object) -> None:
     assert parse(body) == value
+
+
+def test_number_of_arrays_and_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_text, "MOST_ARRAYS", 4)
+    assert parse(b"[[], {}, []]") == [[], {}, []]
+    for body in (b"[[], [], [], []]", b'[{}, {}, {}, {"a": 1}]'):
+        with pytest.raises(ServingError, match="More than 4 arrays and objects"):
+            parse(body)
 
 
 def test_nan_and_wide_integers_beside_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -24,7 +25,11 @@ from serving.settings import Settings
         (["--model-config", "{tmp}/bad"], "{tmp}/bad is no model_config_list in text form: 1:"),
         (["--model", "m={tmp}", "--token-file", "{tmp}/empty"], "A token file has a token on each"),
         (["--model", "m={tmp}", "--certificate", "{tmp}/bad"], "TLS needs --certificate and --pri"),
-        (["--model", "m={tmp}", "--max-rows", "0"], "--max-rows must be more than 0. Received: 0"),
+        (["--model", "m={tmp}", "--max-rows", "0"], "--max-rows must be more than 0, and"),
+        (
+            ["--model", "m={tmp}", "--max-body-mib", "inf"],
+            "--max-body-mib must be more than 0, and",
+        ),
         (["--model", "m={tmp}", "--rest-port", "99999"], "A port is 0 to 65535. Received: 99999"),
         (["--model", "m={tmp}", "--batch-size", "0"], "max_batch_size must be at least 1."),
         (["--model", "m={tmp}", "--monitoring-config", "{tmp}/bad"], "{tmp}/bad is no monitoring"),
@@ -59,6 +64,45 @@ def test_options(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert chosen.tokens == ("one", "two")
     assert chosen.metrics_path == "/monitoring/prometheus/metrics"
     assert chosen.largest_body == 1 << 19
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "warns"),
+    [("0.0.0.0", "", True), ("0.0.0.0", "secret", False), ("127.0.0.1", "", False)],
+)
+def test_it_warns_where_anybody_may_ask(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    host: str,
+    token: str,
+    warns: bool,
+) -> None:
+    monkeypatch.setenv(command.TOKEN_VARIABLE, token)
+    # The model is not there, so nothing starts.
+    assert main(["--model", f"m={tmp_path}/none", "--host", host]) == 2
+    assert ("no token is set" in caplog.text) == warns
+
+
+def test_sigterm_before_it_serves(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import sys, serving.__main__ as m\n"
+        "class Told:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'tensorflow': print('importing', flush=True)\n"
+        "sys.meta_path.insert(0, Told())\n"
+        f"m.main(['--model', 'm={tmp_path}', '--rest-port', '0', '--grpc-port', '0'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"importing\n"
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_signals_are_as_they_were() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([]) == 2
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_help_does_not_wait_for_tensorflow() -> None:

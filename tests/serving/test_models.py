@@ -272,6 +272,29 @@ def test_a_refused_version_is_not_loaded_again_while_it_stays_the_same(
     assert loads == ["1", "2"]
 
 
+def test_a_version_that_cannot_be_prepared_is_refused(
+    folder: pathlib.Path, scales: list[pathlib.Path]
+):
+    prepared = []
+
+    def prepare(name: str, servable: Servable) -> Callable[[], None]:
+        prepared.append(servable.path.name)
+        if servable.path.name == "2":
+            raise KeyError("taught_rows")
+        return lambda: None
+
+    async def use(models: Models) -> None:
+        _put(scales[1], folder / "2")
+        for _ in range(4):
+            await models.poll_once()
+        assert await _answer(models) == 1
+        assert _states(models)[2] == "END"
+
+    _put(scales[0], folder / "1")
+    _serving(_parsed(_config(folder)), use, before_swap=prepare)
+    assert prepared == ["1", "2"]
+
+
 def test_at_the_start_the_latest_sound_version_is_served(
     folder: pathlib.Path, scales: list[pathlib.Path]
 ):

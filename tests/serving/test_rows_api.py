@@ -55,6 +55,16 @@ def test_taught_class_shows_in_the_next_answer(server: Running, row) -> None:
     assert "blue" not in classes(server, row(9))
 
 
+def test_foreign_pages_do_not_teach(server: Running, row) -> None:
+    body = json.dumps({"rows": [row(0)]}).encode()
+    for method, path in (("POST", ROWS), ("DELETE", f"{ROWS}/-2"), ("DELETE", f"{ROWS}?label=x")):
+        for site in ("cross-site", "same-site"):
+            answer = server.ask(method, path, body, {"Sec-Fetch-Site": site})
+            assert answer.status == 403, answer.body
+    assert ask(server, "GET", ROWS)["total"] == 0
+    assert server.ask("POST", ROWS, body, {"Sec-Fetch-Site": "same-origin"}).status == 200
+
+
 def test_rows_are_listed_in_pages_and_shown_with_their_image(server: Running, row) -> None:
     rows = [row(0, source="a.png"), row(1), row(2, label="sky & sea")]
     ids = ask(server, "POST", ROWS, {"rows": rows})["ids"]

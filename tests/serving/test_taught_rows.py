@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import grpc
@@ -117,6 +119,24 @@ def test_file_that_is_no_store_is_refused(path: Path) -> None:
     with pytest.raises(ServingError, match="cannot be read") as caught:
         TaughtRows(path)
     assert caught.value.code == grpc.StatusCode.UNAVAILABLE
+
+
+def test_other_sqlite_file_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE rows (other)")
+        other.commit()
+    with pytest.raises(ServingError, match="of another format") as caught:
+        TaughtRows(path)
+    # What the file is will not pass.
+    assert caught.value.retry_after is None
+
+
+def test_file_that_cannot_be_opened_is_an_error_that_may_pass(path: Path) -> None:
+    path.mkdir(parents=True)
+    with pytest.raises(ServingError, match=f"{path.name} cannot be read") as caught:
+        TaughtRows(path)
+    assert caught.value.retry_after is not None
 
 
 @pytest.mark.parametrize("name", ["a b", "../../etc/passwd", "..", "/"])

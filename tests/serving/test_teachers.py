@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+import time
 
 import grpc
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from serving.client import Client
 from serving.errors import ServingError
 from serving.servable import Servable
+from serving.taught_rows import TaughtRows
 from serving.teachers import Teachers
 from tests.serving.running import Running, running
 
@@ -56,6 +58,24 @@ def test_new_version_has_the_rows_when_it_comes(
         assert client.metadata().version == 2
         broken = next(one for one in client.status() if one.version == 3)
         assert (broken.state, broken.error_message) == ("END", "the disk is gone")
+
+
+def test_a_server_takes_over_when_the_other_one_has_stopped(
+    exports: pathlib.Path, tmp_path: pathlib.Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("serving.taught_rows.RETRY_SECONDS", 0.1)
+    other = TaughtRows.of_model(tmp_path, "colours")
+    folder = tmp_path / "colours"
+    shutil.copytree(exports / "colours" / "1", folder / "1")
+    with running({"colours": folder}, rows_dir=tmp_path) as server:
+        models = server.server.models
+        server.call(models.poll_once())
+        assert not models.ready
+        assert "Another server uses the taught rows" in models.status("colours")[0].error.message
+        other.close()
+        time.sleep(0.2)
+        server.call(models.poll_once())
+        assert models.ready
 
 
 def test_model_that_cannot_be_taught_gets_no_file(

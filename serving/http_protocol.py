@@ -1,0 +1,85 @@
+"""HTTP connections that must say what they want within a time and a size."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Of a request line with headers, of trailers, or of what stands between two chunks of a body.
+MOST_BYTES = 1 << 16
+# asyncio accepts so many connections before it looks at any: they come on top of those allowed.
+BACKLOG = 128
+
+
+def most_connections() -> int:
+    """How many connections a server may hold: half of the files that the process may open.
+
+    Without files left asyncio accepts nothing, and says so thousands of times a second.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 8192 if soft == resource.RLIM_INFINITY else min(soft // 2, 8192)
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which closes a connection whose headers do not come, or do not end.
+
+    uvicorn itself ends idle connections after their first answer alone, lets headers trickle, and
+    takes any number of them. `seconds` count from the connection's start, and from the first byte
+    of each further request. Of more than `most` connections the new ones are closed. Bytes are counted by what arrives together, so not to the byte.
+    """
+
+    def __init__(self, *arguments: Any, seconds: float, most: int, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._most = most
+        self._seconds = seconds
+        self._closing: asyncio.TimerHandle | None = None
+        self._unread = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Starts the clock, or closes what is too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self._most:
+            transport.close()
+        else:
+            self._close_later()
+
+    def data_received(self, data: bytes) -> None:
+        """Closes the connection if too much has come that is neither body nor whole headers."""
+        self._unread += len(data)
+        super().data_received(data)
+        if self._unread > MOST_BYTES:
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Starts the clock again for each request."""
+        self._unread = 0
+        super().on_message_begin()
+        self._close_later()
+
+    def on_headers_complete(self) -> None:
+        """Stops the clock: from here on the application knows how long things may take."""
+        self._stop_clock()
+        self._unread = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Passes a part of the body on, which has limits of its own."""
+        self._unread = 0
+        super().on_body(body)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops the clock."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def _close_later(self) -> None:
+        self._stop_clock()
+        self._closing = self.loop.call_later(self._seconds, self.transport.close)
+
+    def _stop_clock(self) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
