@@ -36,6 +36,7 @@ def main() -> None:
     options.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
     options.add_argument("--seconds", type=float, default=5, help="of one run")
     options.add_argument("--overload", type=float, metavar="SECONDS", help="twice the capacity")
+    options.add_argument("--batch-threads", type=int, default=1, help="of the server")
     options.add_argument("--encoder", default="resnet18", help="where there is no --export")
     options.add_argument("--n", type=int, default=50_000, help="its rows")
     args = options.parse_args()
@@ -57,7 +58,7 @@ def main() -> None:
             args.seconds,
         ]
         with (
-            server(export) as (pid, url),
+            server(export, args.batch_threads) as (pid, url),
             talking("benchmarks.direct", version, *direct_options) as direct,
         ):
             direct(ask=False)  # has loaded
@@ -159,9 +160,10 @@ def resident_megabytes(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def server(export: Path) -> Iterator[tuple[int, str]]:
+def server(export: Path, batch_threads: int) -> Iterator[tuple[int, str]]:
     """A server of the versions in a folder as the model `bench`: its process id and its address."""
     command = ["serving", "--model", f"bench={export}", "--rest-port", "0", "--grpc-port", "0"]
+    command += ["--batch-threads", str(batch_threads)]
     process = subprocess.Popen(
         [sys.executable, "-m", *command],
         stdout=subprocess.PIPE,
