@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from and_tf import commands
 from and_tf.backend import require_tensorflow
 from and_tf.commands import fail, quieten, refusing_bad_input
-from and_tf.config import ConfigError, RunConfig, load_config
+from and_tf.config import RunConfig, load_config
 from and_tf.errors import RunError
-from and_tf.files import is_full_disk
 from and_tf.resuming import check_same_config
 from and_tf.run_directory import RunDirectory
 
@@ -111,17 +111,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def explain(error: Exception) -> str | None:
     """What to tell the user about an error that is not ours; None for a bug."""
-    if isinstance(error, ConfigError | RunError):
-        return str(error)
-    if is_full_disk(error):
-        return "No space left on the disk of --output; nothing was exported"
     if isinstance(error, PermissionError):
         return f"--output cannot be written to: {error.strerror}. Received: {error.filename}"
-    if type(error).__name__ == "DataLossError":  # TensorFlow's, which may not be imported here
-        return f"The files of the data set are damaged: {str(error).splitlines()[0]}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return "Not enough memory; nothing was exported. Choose fewer --rows"
-    return None
+    return commands.explain(
+        error,
+        full_disk="No space left on the disk of --output; nothing was exported",
+        memory="Not enough memory; nothing was exported. Choose fewer --rows",
+    )
 
 
 def check_options(args: argparse.Namespace) -> None:

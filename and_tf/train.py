@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from and_tf import commands
 from and_tf.backend import require_tensorflow
 from and_tf.commands import fail, quieten, refusing_bad_input
-from and_tf.config import ConfigError, RunConfig, load_config
+from and_tf.config import RunConfig, load_config
 from and_tf.errors import Interrupted, NumbersError, RunError
-from and_tf.files import is_full_disk, replacing, write_text
+from and_tf.files import replacing, write_text
 from and_tf.resuming import check_same_config, check_same_images, fingerprint
 from and_tf.run_directory import RunDirectory, RunDirectoryError
 
@@ -69,21 +70,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def explain(error: Exception) -> str | None:
     """What to tell the user about an error that is not ours; None for a bug."""
-    if isinstance(error, ConfigError | RunDirectoryError | RunError):
+    if isinstance(error, RunDirectoryError):
         return str(error)
-    if is_full_disk(error):
-        return (
-            "No space left on the disk of the run directory; the last checkpoint stands. Make "
-            "room, then go on with --resume"
-        )
-    if type(error).__name__ == "DataLossError":  # TensorFlow's, which may not be imported here
-        return f"The files of the data set are damaged: {str(error).splitlines()[0]}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return (
-            "Not enough memory; the last checkpoint stands. Try a smaller train.batch_size, "
-            "encoder.width or data.image_size, or data.in_memory=false"
-        )
-    return None
+    return commands.explain(
+        error,
+        full_disk="No space left on the disk of the run directory; the last checkpoint stands. Make "
+        "room, then go on with --resume",
+        memory="Not enough memory; the last checkpoint stands. Try a smaller train.batch_size, "
+        "encoder.width or data.image_size, or data.in_memory=false",
+    )
 
 
 def choose_run(args: argparse.Namespace) -> tuple[RunConfig, RunDirectory]:
