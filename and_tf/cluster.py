@@ -7,13 +7,11 @@ import json
 import os
 import re
 
+from and_tf.errors import RunError
+
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 )
-
-
-class ClusterError(ValueError):
-    """TF_CONFIG does not say what training on several machines needs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Cluster:
         """What TF_CONFIG says; this machine alone where it is not set or names one worker.
 
         Raises:
-            ClusterError: It is malformed, or names parameter servers, evaluators or no such task.
+            RunError: It is malformed, or names parameter servers, evaluators or no such task.
 
         Source: TensorFlow's guide to distributed training, "Setting up the TF_CONFIG environment
         variable".
@@ -48,9 +46,9 @@ class Cluster:
             jobs = {job: list(addresses) for job, addresses in config["cluster"].items()}
             task = config["task"]["type"], int(config["task"]["index"])
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise ClusterError(f"TF_CONFIG should read like {_EXAMPLE}. Received: {text}") from None
+            raise RunError(f"TF_CONFIG should read like {_EXAMPLE}. Received: {text}") from None
         if strangers := sorted(set(jobs) - {"chief", "worker"}):
-            raise ClusterError(
+            raise RunError(
                 "TF_CONFIG: the cluster may have a chief and workers. Received: "
                 + ", ".join(strangers)
             )
@@ -58,7 +56,7 @@ class Cluster:
             (job, index) for job in ("chief", "worker") for index in range(len(jobs.get(job, ())))
         ]
         if task not in tasks:
-            raise ClusterError(
+            raise RunError(
                 f"TF_CONFIG: the task must be one of the cluster's. Received: {task[0]} {task[1]} of {jobs}"
             )
         addresses = tuple(jobs[job][index] for job, index in tasks)
