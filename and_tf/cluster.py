@@ -78,9 +78,11 @@ class Cluster:
 
     def explain_loss(self, error: Exception) -> str | None:
         """What to tell the user about an error that comes of another worker's end; None for others."""
-        if self.count == 1 or type(error).__name__ not in _LOSSES:
+        kind, text = type(error).__name__, str(error)
+        is_loss = kind == "UnavailableError" or (kind in _ENDS and "ollective" in text)
+        if self.count == 1 or not is_loss:
             return None
-        named = re.search(r"/job:(\w+)/replica:0/task:(\d+)", str(error))
+        named = re.search(r"/job:(\w+)/replica:0/task:(\d+)", text)
         task = (named[1], int(named[2])) if named else None
         lost = self.name(self.tasks.index(task)) if task in self.tasks else "another worker"
         return (
@@ -90,9 +92,8 @@ class Cluster:
         )
 
 
-# Of TensorFlow, which may not be imported here: what collective operations end in.
-_LOSSES = (
-    "UnavailableError",
+# Errors of TensorFlow, which may not be imported here, that collective operations end in.
+_ENDS = (
     "AbortedError",
     "CancelledError",
     "DeadlineExceededError",

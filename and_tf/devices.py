@@ -70,11 +70,11 @@ def _join(
         )
     if gpus:
         tf.config.set_visible_devices(gpus, "GPU")
-    # TensorFlow has no public way to set them: it asks every worker that often whether it is alive.
+    # TensorFlow has no public way to set them: it asks every worker in turn whether it is alive.
     extended = collective_all_reduce_strategy.CollectiveAllReduceExtended
     extended._check_health_initial_timeout = _START_SECONDS
-    extended._check_health_interval = worker_timeout / 4
-    extended._check_health_timeout = worker_timeout / 4
+    extended._check_health_interval = min(1, worker_timeout / 4)  # a process ends as late as that
+    extended._check_health_timeout = worker_timeout / 3
     extended._check_health_retry_limit = 2
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -72,11 +74,21 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return fail("stopped at once; go on from the last checkpoint with --resume", 130)
     except Exception as error:
-        message = cluster.explain_loss(error) or explain(error)
+        loss = cluster.explain_loss(error)
+        message = loss or explain(error)
         if message is None:
             raise
+        if loss:
+            atexit.register(leave_at_once, 2)
         return fail(message, 2)
     return 0
+
+
+def leave_at_once(code: int) -> None:
+    """End the process here and now: TensorFlow's threads would wait for a worker that is gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def run_directory_held(

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 import tensorflow as tf
 
 from and_tf import devices
+from and_tf.cluster import Cluster
 from and_tf.devices import choose_strategy
 
 
@@ -45,11 +44,6 @@ def test_the_cpu_is_divided_before_it_is_used_only():
         choose_strategy(2)
 
 
-def test_several_machines_are_refused(monkeypatch):
-    cluster = {"cluster": {"worker": ["one:1", "two:1"]}, "task": {"type": "worker", "index": 0}}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    with pytest.raises(ValueError, match="several machines is not supported; unset TF_CONFIG"):
-        choose_strategy("auto")
-    cluster["cluster"]["worker"].pop()
-    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    assert choose_strategy("auto") is tf.distribute.get_strategy()
+def test_of_several_machines_each_has_one_cpu():
+    with pytest.raises(ValueError, match="each has one CPU; set it to 1. Received: 2"):
+        choose_strategy(2, Cluster(("one:1", "two:1")))

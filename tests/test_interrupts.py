@@ -7,10 +7,13 @@ import pytest
 
 from and_tf.errors import Interrupted
 from and_tf.interrupts import StopWhenAsked
+from and_tf.workers import ALONE
 
 
 class Recorder:
     """Stands in for `Checkpoints`."""
+
+    workers = ALONE
 
     def __init__(self):
         self.saved = []

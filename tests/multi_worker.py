@@ -1,0 +1,110 @@
+"""Trains as one of several workers, or alone, and writes what came of it.
+
+`python tests/multi_worker.py FOLDER [long]`, with TF_CONFIG set.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import parity
+import tensorflow as tf
+
+import and_tf
+from and_tf import multi_worker
+from and_tf.cluster import Cluster
+from and_tf.devices import choose_strategy
+from and_tf.workers import Workers
+
+DATA = and_tf.data.from_arrays(parity.IMAGES, parity.LABELS)
+
+
+def fit(model: and_tf.AND, batches, epochs: int, first_epoch: int = 0) -> list[float]:
+    rounds = and_tf.NeighbourhoodDiscovery(rounds=2, epochs_per_round=1, labels=parity.LABELS)
+    history = model.fit(
+        batches,
+        steps_per_epoch=DATA.steps_per_epoch(parity.BATCH),
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        callbacks=[rounds],
+        shuffle=False,
+        verbose=0,
+    )
+    return history.history["loss"]
+
+
+def own_batches(strategy: tf.distribute.Strategy, first_epoch: int):
+    """What `and_tf.train` trains on."""
+    if Workers(strategy).count == 1:
+        return DATA.training_batches(parity.BATCH, 3, first_epoch)
+    rows = multi_worker.rows_of_worker(strategy, parity.BATCH)
+    batches = DATA.training_batches(parity.BATCH, 3, first_epoch, rows=rows)
+    return multi_worker.distributed(strategy, batches, parity.BATCH)
+
+
+def outcome(strategy: tf.distribute.Strategy) -> dict:
+    model = parity.make_model(strategy)
+    loss = fit(model, DATA.training_batches(parity.BATCH, 3), 2)
+    loss += fit(model, own_batches(strategy, 2), 3, first_epoch=2)
+    listed = tf.data.Dataset.from_tensor_slices((parity.IMAGES, np.arange(parity.N)))
+    return parity.state(model) | {
+        "loss": loss,
+        "evaluate": model.evaluate(listed.batch(parity.BATCH), verbose=0),
+        "predict": model.predict(DATA.ordered_batches(4), verbose=0),
+        "predict arrays": model.predict(parity.IMAGES[:9], batch_size=4, verbose=0),
+    }
+
+
+def told(workers: Workers) -> dict:
+    """What workers tell each other, which has no counterpart on one."""
+    rank = workers.rank
+    try:
+        workers.check_same({"this": 1, "that": rank, "these": 2, "those": -rank})
+        complaint = ""
+    except and_tf.errors.RunError as error:
+        complaint = str(error)
+    workers.check_same({"this": 1})
+    return {
+        "uneven": workers.gathered(np.full((2 * rank, 3), rank, np.float64)),
+        "nothing": workers.gathered(np.zeros((0, 2), np.float32)),
+        "nobody": workers.anyone(False),
+        "somebody": workers.anyone(rank == 1),
+        "complaint": complaint,
+    }
+
+
+def refusals(strategy: tf.distribute.Strategy) -> dict:
+    model = parity.make_model(strategy)
+    attempts = {
+        "arrays": lambda: model.fit(parity.IMAGES, np.arange(parity.N), verbose=0),
+        "validation": lambda: model.fit(
+            own_batches(strategy, 0), validation_data=(parity.IMAGES, np.arange(parity.N))
+        ),
+    }
+    found = {}
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except ValueError as error:
+            found[name] = str(error)
+    return found
+
+
+def main(folder: pathlib.Path, long: bool) -> None:
+    cluster = Cluster.of_environment()
+    strategy = choose_strategy("auto", cluster)
+    tf.config.experimental.enable_op_determinism()
+    workers = Workers(strategy)
+    found = parity.outcome_of_long_run(strategy) if long else outcome(strategy)
+    if workers.count > 1 and not long:
+        np.savez(folder / f"told-{workers.rank}.npz", **told(workers), **refusals(strategy))
+    keras.backend.clear_session()
+    np.savez(folder / f"{workers.rank}-of-{workers.count}.npz", **found)
+    workers.anyone(False)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), long=sys.argv[2:] == ["long"])
