@@ -31,6 +31,33 @@ def summed(tensor: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_reduce("sum", tensor)
 
 
+def number() -> tf.Tensor | int:
+    """Which replica this is."""
+    context = tf.distribute.get_replica_context()
+    return context.replica_id_in_sync_group
+
+
+def greatest(tensor: tf.Tensor) -> tf.Tensor:
+    """The element-wise maximum over all replicas of tensors of one shape."""
+    if not several():
+        return tensor
+    return tf.reduce_max(gathered(tensor[tf.newaxis]), axis=0)
+
+
+def own_part(count: tf.Tensor) -> slice:
+    """Where this replica's rows are among those `gathered`.
+
+    Args:
+        count: int32 [], how many it has.
+    """
+    if not several():
+        return slice(None)
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    counts = summed(tf.one_hot(number(), replicas, on_value=count, off_value=0))
+    start = tf.reduce_sum(counts[: number()])
+    return slice(start, start + count)
+
+
 @contextlib.contextmanager
 def weighing(weight: tf.Tensor) -> Iterator[None]:
     """Give this replica's images a weight, 0 or 1, in what is computed over the whole batch."""

@@ -18,6 +18,7 @@ _FREE = (
     "data.path",
     "data.test_path",
     "data.labels",
+    "objective.bank",
     "optimizer.learning_rate",
     "optimizer.drops",
     "optimizer.drop_factor",

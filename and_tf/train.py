@@ -171,7 +171,8 @@ def prepare_model(config: RunConfig, images: ImageSet, checkpoints: Path | None 
     keras.utils.set_random_seed(config.seed)
     set_precision(choose_precision(config.train.precision))
     if checkpoints is not None:
-        model = Checkpoints(checkpoints, config.train.batch_size).load_latest()
+        found = Checkpoints(checkpoints, config.train.batch_size)
+        model = found.load_latest(config.objective.bank)
         if model is not None:
             return model
     model = build_model(config, images)
