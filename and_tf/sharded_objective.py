@@ -34,6 +34,7 @@ def sharded_losses(
     Returns:
         float32 [b], losses in nats; float32 [B, P, d], the positives' rows, zeros for padding.
     """
+    positives = tf.convert_to_tensor(positives)
     rows = bank.gather(positives)
     shard, _, count = bank.own_shard()
     largest, total, weighted_rows = sweep(everyones, shard, count, temperature)
