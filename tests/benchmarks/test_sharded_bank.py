@@ -10,11 +10,12 @@ from benchmarks.sharded_bank import Run, table
 
 
 def test_the_table_sets_one_beside_the_other():
-    mirrored = Run(bank=512, model=2_500, peak=2_600, seconds=2, losses=[13.0, 12.5])
-    sharded = Run(bank=128, model=1_000, peak=1_300, seconds=3, losses=[13.0, 12.499])
+    mirrored = Run(512, 2_500, peak=2_600, seconds=2, cpu_seconds=4, losses=[13.0, 12.5])
+    sharded = Run(128, 1_000, peak=1_300, seconds=3, cpu_seconds=5, losses=[13.0, 12.499])
     lines = table(mirrored, sharded).splitlines()
     assert lines[2] == "| bank on a device (MB) | 512 | 128 | 0.25 |"
     assert lines[4] == "| process, at most in training (MB) | 2,600 | 1,300 | 0.50 |"
+    assert lines[6] == "| step, CPU time (s) | 4 | 5 | 1.25 |"
     assert lines[-1] == "Greatest difference of the 2 losses: 1.0e-03"
 
 
