@@ -31,10 +31,9 @@ def summed(tensor: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_reduce("sum", tensor)
 
 
-def number() -> tf.Tensor | int:
-    """Which replica this is."""
-    context = tf.distribute.get_replica_context()
-    return context.replica_id_in_sync_group
+def number() -> tf.Tensor:
+    """Which replica this is, int32 [], known when its graph is made."""
+    return tf.distribute.get_replica_context().replica_id_in_sync_group
 
 
 def greatest(tensor: tf.Tensor) -> tf.Tensor:
@@ -53,8 +52,9 @@ def own_part(count: tf.Tensor) -> slice:
     if not several():
         return slice(None)
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-    counts = summed(tf.one_hot(number(), replicas, on_value=count, off_value=0))
-    start = tf.reduce_sum(counts[: number()])
+    # As floats, since not every device adds integers; they are exact up to 2^24 images.
+    counts = summed(tf.one_hot(number(), replicas, on_value=tf.cast(count, tf.float32)))
+    start = tf.cast(tf.reduce_sum(counts[: number()]), tf.int32)
     return slice(start, start + count)
 
 

@@ -25,12 +25,9 @@ class ShardedBank:
 
     Attributes:
         shape: (N, d).
-        dtype: "float32".
         path: As given.
         shard_rows: S.
     """
-
-    dtype = "float32"
 
     def __init__(self, num_rows: int, dim: int, seed: int = 0, path: str = "bank") -> None:
         strategy = tf.distribute.get_strategy()
@@ -46,6 +43,8 @@ class ShardedBank:
         )
         self._local: tuple[tf.Variable, ...] = strategy.experimental_local_results(shards)
         self._workers = Workers(strategy)
+        first = self._workers.rank * len(self._local)
+        self._own_replicas = range(first, first + len(self._local))
         with tf.device("CPU:0"):  # an accelerator might not hold all rows
             self.assign(RandomUnitRows(seed)(self.shape))
 
@@ -56,11 +55,10 @@ class ShardedBank:
 
     def shards(self) -> list[tuple[int, np.ndarray]]:
         """The shards of this process: the first row's id, and float32 [n, d] with 0 <= n <= S."""
-        found = []
-        for number, variable in enumerate(self._local):
-            first, count = self._extent(self._workers.rank * len(self._local) + number)
-            found.append((first, np.asarray(variable.read_value())[:count]))
-        return found
+        return [
+            (first, np.asarray(variable.read_value())[:count])
+            for variable, first, count in map(self._shard, self._own_replicas)
+        ]
 
     def numpy(self) -> np.ndarray:
         """All rows, float32 [N, d]; where there are several workers, all of them must ask."""
@@ -81,17 +79,14 @@ class ShardedBank:
             raise ValueError(
                 f"{self.path} takes rows of shape {self.shape}. Received: {tuple(rows.shape)}"
             )
-        for number, variable in enumerate(self._local):
-            first, count = self._extent(self._workers.rank * len(self._local) + number)
+        for variable, first, count in map(self._shard, self._own_replicas):
             shard = np.zeros(variable.shape, np.float32)
             shard[:count] = rows[first : first + count]
             variable.assign(shard)
 
     def own_shard(self) -> tuple[tf.Variable, int, int]:
         """In a replica: the variable of its shard [S, d], its first id, and how many rows count."""
-        # Which replica this is, is known when its graph is made.
-        replica = int(tf.get_static_value(replicas.number()))
-        return self._local[replica % len(self._local)], *self._extent(replica)
+        return self._shard(int(tf.get_static_value(replicas.number())))
 
     def gather(self, ids: tf.Tensor) -> tf.Tensor:
         """In every replica: rows by their ids, wherever they are.
@@ -121,7 +116,8 @@ class ShardedBank:
         places = tf.cast(ids, tf.int32) - first
         return shard, places, (places >= 0) & (places < count)
 
-    def _extent(self, replica: int) -> tuple[int, int]:
-        """A shard's first id and number of rows."""
+    def _shard(self, replica: int) -> tuple[tf.Variable, int, int]:
+        """A replica of this process: the variable of its shard, its first id, its number of rows."""
         first = min(replica * self.shard_rows, self.shape[0])
-        return first, min(self.shard_rows, self.shape[0] - first)
+        count = min(self.shard_rows, self.shape[0] - first)
+        return self._local[replica % len(self._local)], first, count
