@@ -177,10 +177,11 @@ class AND(keras.Model):
             epochs = tf.gather(self.times_seen, indices)
             images = self.augment(images, indices, epochs, self.seed)
 
+        bank = self._own_bank()
         with tf.GradientTape() as tape:
             embeddings = tf.cast(self._embed(images, training=True), tf.float32)
             everyones = replicas.gathered(tf.stop_gradient(embeddings))
-            losses, rows = self._objective(embeddings, indices, everyones, all_indices)
+            losses, rows = self._objective(bank, embeddings, indices, everyones, all_indices)
             # Keras sums the gradients of replicas.
             loss = _mean_over_batch(losses, tf.size(all_indices))
             scaled_loss = self.optimizer.scale_loss(loss)
@@ -189,7 +190,7 @@ class AND(keras.Model):
 
         # Every replica writes the rows of the whole batch into its own bank, or its own of them.
         rows = updated_rows(rows, everyones, self.bank_momentum)
-        self.bank.value.scatter_update(tf.IndexedSlices(rows, all_indices))
+        bank.scatter_update(tf.IndexedSlices(rows, all_indices))
         self.times_seen.value.scatter_add(
             tf.IndexedSlices(tf.ones_like(all_indices, tf.int32), all_indices)
         )
@@ -203,7 +204,8 @@ class AND(keras.Model):
         all_indices = replicas.gathered(indices)
         embeddings = tf.cast(self._embed(images, training=False), tf.float32)
         everyones = replicas.gathered(embeddings)
-        losses, _ = self._objective(embeddings, indices, everyones, all_indices)
+        bank = self._own_bank()
+        losses, _ = self._objective(bank, embeddings, indices, everyones, all_indices)
         loss = replicas.summed(_mean_over_batch(losses, tf.size(all_indices)))
         self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
         return {"loss": self.loss_tracker.result()}
@@ -212,15 +214,19 @@ class AND(keras.Model):
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self._embed(images, training=False)
 
+    def _own_bank(self) -> tf.Variable | ShardedBank:
+        """What a replica reads and writes; a tensor would be a copy of the whole bank."""
+        return self.bank if isinstance(self.bank, ShardedBank) else replicas.own(self.bank.value)
+
     def _objective(
         self,
+        bank: tf.Variable | ShardedBank,
         embeddings: tf.Tensor,
         indices: tf.Tensor,
         everyones: tf.Tensor,
         all_indices: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The losses of this replica's images, and the bank's rows of all, as they stand."""
-        bank = self.bank.value  # not a tensor, which would be a copy of the whole bank
         if isinstance(bank, ShardedBank):
             positives = self.positives(all_indices)
             losses, rows = sharded_losses(embeddings, everyones, bank, positives, self.temperature)

@@ -36,6 +36,15 @@ def number() -> tf.Tensor:
     return tf.distribute.get_replica_context().replica_id_in_sync_group
 
 
+def own(variable: tf.Variable) -> tf.Variable:
+    """This replica's part of a variable that lies on all devices, mirrored or not.
+
+    To look up rows of the whole, TensorFlow copies all of this replica's part.
+    """
+    parts = tf.distribute.get_strategy().experimental_local_results(variable)
+    return parts[int(tf.get_static_value(number())) % len(parts)]
+
+
 def greatest(tensor: tf.Tensor) -> tf.Tensor:
     """The element-wise maximum over all replicas of tensors of one shape."""
     if not several():

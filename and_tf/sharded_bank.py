@@ -48,11 +48,6 @@ class ShardedBank:
         with tf.device("CPU:0"):  # an accelerator might not hold all rows
             self.assign(RandomUnitRows(seed)(self.shape))
 
-    @property
-    def value(self) -> ShardedBank:
-        """Itself: what a step reads and writes, as the `value` of a Keras variable is."""
-        return self
-
     def shards(self) -> list[tuple[int, np.ndarray]]:
         """The shards of this process: the first row's id, and float32 [n, d] with 0 <= n <= S."""
         return [
