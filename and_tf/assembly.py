@@ -25,6 +25,7 @@ def build_model(config: RunConfig, images: ImageSet) -> AND:
         images.num_examples,
         temperature=config.objective.temperature,
         bank_momentum=config.objective.bank_momentum,
+        bank=config.objective.bank,
         neighbours=config.curriculum.neighbours,
         augment=Augment(**config.augment.model_dump()),
         seed=config.seed,

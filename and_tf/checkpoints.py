@@ -16,7 +16,7 @@ import and_tf.data.augment
 import and_tf.optimizer  # noqa: F401, a checkpoint holds these: importing registers them
 from and_tf.errors import CheckpointError
 from and_tf.files import replacing
-from and_tf.model import AND
+from and_tf.model import AND, Bank
 from and_tf.watchdog import check_finite
 from and_tf.workers import ALONE, Workers
 
@@ -85,6 +85,8 @@ class Checkpoints:
             check_finite(model)
             if self.workers.is_chief:
                 self._write(model, path)
+            else:
+                model.bank.numpy()  # the chief asks all workers for their parts of one in shards
         return path
 
     def _write(self, model: AND, path: Path) -> None:
@@ -95,10 +97,13 @@ class Checkpoints:
             if not self._is_kept(old):
                 old.unlink()
 
-    def load_latest(self) -> AND | None:
+    def load_latest(self, bank: Bank | None = None) -> AND | None:
         """The latest model that can be read, or None if there is no checkpoint.
 
         A file that cannot be read gets the ending `.unreadable` once an earlier one could.
+
+        Args:
+            bank: As `AND` takes it. None leaves it as it was saved.
 
         Raises:
             CheckpointError: There are checkpoints, and none of them can be read.
@@ -106,7 +111,7 @@ class Checkpoints:
         unreadable = []
         for path in self.paths():
             try:
-                model = read_model(path)
+                model = read_model(path, bank=bank)
             except CheckpointError as error:
                 unreadable.append((path, str(error)))
                 continue
@@ -123,20 +128,36 @@ class Checkpoints:
         return None
 
 
-def read_model(path: Path, compile: bool = True) -> AND:
+def read_model(path: Path, compile: bool = True, bank: Bank | None = None) -> AND:
     """A model from its `.keras` file, with its optimiser unless `compile` is false.
 
     The file's checksums are compared first: HDF5 does not notice all damage by itself.
+
+    Args:
+        path: The file.
+        compile: Whether to have the optimiser as well.
+        bank: As `AND` takes it. None leaves it as it was saved.
 
     Raises:
         CheckpointError: It cannot be read; the text is the reason.
     """
     try:
         _check_sums(path)
-        return keras.models.load_model(path, compile=compile)
+        with keras.saving.custom_object_scope({"and_tf>AND": _With(bank)} if bank else {}):
+            return keras.models.load_model(path, compile=compile)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).strip() or repr(error)
         raise CheckpointError(reason.splitlines()[0]) from error
+
+
+class _With:
+    """Stands in for `AND` where Keras makes a saved model: it has another bank."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+
+    def from_config(self, config: dict) -> AND:
+        return AND.from_config(config | {"bank": self.bank})
 
 
 def _check_sums(path: Path) -> None:

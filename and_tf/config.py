@@ -168,6 +168,10 @@ class ObjectiveConfig(_Section):
     bank_momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.5, description="Weight of the old row in the update of the bank, 1 - eta in Eq. 8"
     )
+    bank: Literal["mirrored", "sharded"] = Field(
+        "mirrored",
+        description="Every device holds the whole bank, or a part of it, to the same result",
+    )
 
 
 class CurriculumConfig(_Section):

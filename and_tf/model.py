@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -18,7 +19,11 @@ from and_tf import multi_worker, replicas
 from and_tf.memory import RandomUnitRows, updated_rows
 from and_tf.objective import neighbourhood_losses
 from and_tf.replica_limits import check_encoder, check_training
+from and_tf.sharded_bank import ShardedBank
+from and_tf.sharded_objective import sharded_losses
 from and_tf.workers import Workers
+
+Bank = Literal["mirrored", "sharded"]
 
 
 @keras.saving.register_keras_serializable(package="and_tf")
@@ -31,7 +36,7 @@ class AND(keras.Model):
 
     Made, with encoder and optimiser, within the scope of a `tf.distribute.MirroredStrategy` or
     `MultiWorkerMirroredStrategy`, it trains on several devices, of several machines, to the same
-    result: each has its part of the batch and the whole bank.
+    result: each has its part of the batch, and the whole bank or a part of it.
 
     Args:
         encoder: `keras.Model` from images to unit embeddings [B, d], which normalises pixels inside.
@@ -42,10 +47,13 @@ class AND(keras.Model):
         augment: Called as `augment(images, indices, epochs, seed)` in every training step, for
             instance an `and_tf.Augment`. None trains on the images as they are.
         seed: Seed of the bank's first rows and of the augmentation.
+        bank: "mirrored", every device has the whole bank, or "sharded", every one of R devices has
+            ceil(N / R) of its rows.
         **kwargs: Passed on to `keras.Model` (`name`, `dtype`).
 
     Attributes:
-        bank: float32 [N, d] variable, unit rows.
+        bank: float32 [N, d] variable, unit rows; an `and_tf.sharded_bank.ShardedBank` if sharded,
+            which is not among the model's variables.
         neighbourhoods: int32 [N, k] variable: each anchor's neighbours, -1 for all other examples.
         times_seen: int32 [N] variable: how many steps each example has been part of.
         round: int32 variable: the round that `neighbourhoods` was discovered for.
@@ -65,11 +73,12 @@ class AND(keras.Model):
         neighbours: int = 1,
         augment: Callable | None = None,
         seed: int = 0,
+        bank: Bank = "mirrored",
         **kwargs,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         check_encoder(encoder)
-        _check_arguments(encoder, num_examples, temperature, bank_momentum, neighbours)
+        _check_arguments(encoder, num_examples, temperature, bank_momentum, neighbours, bank)
         self.encoder = encoder
         # Pixels reach the encoder in float32 under mixed precision too; its layers cast for themselves.
         encoder.autocast = False
@@ -91,9 +100,11 @@ class AND(keras.Model):
                 name=name,
             )
 
-        self.bank = add_state(
-            "bank", (num_examples, encoder.output_shape[-1]), "float32", RandomUnitRows(seed)
-        )
+        shape = num_examples, encoder.output_shape[-1]
+        if bank == "sharded":
+            self.bank = ShardedBank(*shape, seed, path=f"{self.name}/bank")
+        else:
+            self.bank = add_state("bank", shape, "float32", RandomUnitRows(seed))
         self.neighbourhoods = add_state(
             "neighbourhoods", (num_examples, neighbours), "int32", keras.initializers.Constant(-1)
         )
@@ -219,23 +230,19 @@ class AND(keras.Model):
             epochs = tf.gather(self.times_seen, indices)
             images = self.augment(images, indices, epochs, self.seed)
 
-        # As a variable: a tensor made of it would be a copy of the whole bank.
-        bank = self.bank.value
+        bank = self._own_bank()
         with tf.GradientTape() as tape:
             embeddings = tf.cast(self._embed(images, training=True), tf.float32)
-            losses = neighbourhood_losses(
-                embeddings, bank, self.positives(indices), self.temperature
-            )
+            everyones = replicas.gathered(tf.stop_gradient(embeddings))
+            losses, rows = self._objective(bank, embeddings, indices, everyones, all_indices)
             # Keras sums the gradients of replicas.
             loss = _mean_over_batch(losses, tf.size(all_indices))
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
 
-        # Every replica writes the rows of the whole batch into its own bank.
-        rows = updated_rows(
-            tf.gather(bank, all_indices), replicas.gathered(embeddings), self.bank_momentum
-        )
+        # Every replica writes the rows of the whole batch into its own bank, or its own of them.
+        rows = updated_rows(rows, everyones, self.bank_momentum)
         bank.scatter_update(tf.IndexedSlices(rows, all_indices))
         self.times_seen.value.scatter_add(
             tf.IndexedSlices(tf.ones_like(all_indices, tf.int32), all_indices)
@@ -247,16 +254,39 @@ class AND(keras.Model):
         """The objective of images as they are; neither weights nor bank change."""
         images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
         indices = tf.reshape(indices, [-1])
-        embeddings = self._embed(images, training=False)
-        losses = neighbourhood_losses(
-            embeddings, self.bank.value, self.positives(indices), self.temperature
-        )
-        self.loss_tracker.update_state(losses)
+        all_indices = replicas.gathered(indices)
+        embeddings = tf.cast(self._embed(images, training=False), tf.float32)
+        everyones = replicas.gathered(embeddings)
+        bank = self._own_bank()
+        losses, _ = self._objective(bank, embeddings, indices, everyones, all_indices)
+        loss = replicas.summed(_mean_over_batch(losses, tf.size(all_indices)))
+        self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
         return {"loss": self.loss_tracker.result()}
 
     def predict_step(self, data) -> tf.Tensor:
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self._embed(images, training=False)
+
+    def _own_bank(self) -> tf.Variable | ShardedBank:
+        """What a replica reads and writes; a tensor would be a copy of the whole bank."""
+        return self.bank if isinstance(self.bank, ShardedBank) else replicas.own(self.bank.value)
+
+    def _objective(
+        self,
+        bank: tf.Variable | ShardedBank,
+        embeddings: tf.Tensor,
+        indices: tf.Tensor,
+        everyones: tf.Tensor,
+        all_indices: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The losses of this replica's images, and the bank's rows of all, as they stand."""
+        if isinstance(bank, ShardedBank):
+            positives = self.positives(all_indices)
+            losses, rows = sharded_losses(embeddings, everyones, bank, positives, self.temperature)
+            return losses, rows[:, 0]  # every example is its own first positive
+        positives = self.positives(indices)
+        losses = neighbourhood_losses(embeddings, bank, positives, self.temperature)
+        return losses, tf.gather(bank, all_indices)
 
     def _embed(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         """Embeddings of this replica's images, of which there may be none."""
@@ -295,6 +325,18 @@ class AND(keras.Model):
         self.neighbourhoods.assign(table)
         self.round.assign(round_index)
 
+    def save_own_variables(self, store: dict) -> None:
+        """The same for a mirrored and a sharded bank, so that either can be loaded from it."""
+        for number, variable in enumerate(self._state()):
+            store[str(number)] = variable.numpy()
+
+    def load_own_variables(self, store: dict) -> None:
+        for number, variable in enumerate(self._state()):
+            variable.assign(store[str(number)])
+
+    def _state(self) -> list[keras.Variable | ShardedBank]:
+        return [self.bank, self.neighbourhoods, self.times_seen, self.round]
+
     def get_config(self) -> dict:
         return super().get_config() | {
             "encoder": keras.saving.serialize_keras_object(self.encoder),
@@ -304,6 +346,7 @@ class AND(keras.Model):
             "neighbours": self.neighbours,
             "augment": self.augment and keras.saving.serialize_keras_object(self.augment),
             "seed": self.seed,
+            "bank": "sharded" if isinstance(self.bank, ShardedBank) else "mirrored",
         }
 
     @classmethod
@@ -321,6 +364,7 @@ def _check_arguments(
     temperature: float,
     bank_momentum: float,
     neighbours: int,
+    bank: str,
 ) -> None:
     if len(encoder.output_shape) != 2 or encoder.output_shape[-1] is None:
         raise ValueError(
@@ -338,6 +382,8 @@ def _check_arguments(
             "The number of neighbours must be at least 1 and less than the number of examples. "
             f"Received: neighbours={neighbours}, num_examples={num_examples}"
         )
+    if bank not in get_args(Bank):
+        raise ValueError(f'The bank must be "mirrored" or "sharded". Received: {bank!r}')
 
 
 def _check_indices(indices: np.ndarray, num_examples: int) -> None:

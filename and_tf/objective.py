@@ -11,9 +11,9 @@ PLAIN_LOGITS = 1 << 18
 
 _USUAL_BATCH = 256
 _BLOCK_ROWS = 4096  # for a batch of 256, 4 MB of logits: they stay in the cache
-# From here up unit rows have logits of at most 20. In float32, sums over a billion of their
-# exponentials are as exact without taking the largest out first, up to lengths of 1.8.
-_SAFE_TEMPERATURE = 0.05
+SAFE_TEMPERATURE = 0.05
+"""From here up unit rows have logits of at most 20. In float32, sums over a billion of their
+exponentials are as exact without taking the largest out first, up to lengths of 1.8."""
 
 
 def neighbourhood_losses(
@@ -44,17 +44,33 @@ def neighbourhood_losses(
     if not isinstance(bank, tf.Variable):
         bank = tf.cast(bank, tf.float32)
 
-    is_positive = positives >= 0
-    positive_rows = tf.stop_gradient(tf.gather(bank, tf.maximum(positives, 0)))
-    positive_logits = tf.einsum("bd,bpd->bp", embeddings, positive_rows) / temperature
-    positive_logits = tf.where(is_positive, positive_logits, tf.float32.min)
-
+    positive_rows = tf.gather(bank, tf.maximum(positives, 0))
     batch, num_rows = embeddings.shape[0] or _USUAL_BATCH, bank.shape[0]
     if num_rows is not None and batch * num_rows <= PLAIN_LOGITS:
         log_partition = _plain_log_partition(embeddings, bank, temperature)
     else:
-        log_partition = _fused_log_partition(embeddings, bank, temperature)
-    return log_partition - tf.reduce_logsumexp(positive_logits, axis=-1)
+        sums = sweep(embeddings, bank, num_rows, temperature)
+        log_partition = fused_log_partition(embeddings, *sums, temperature)
+    return log_partition - log_positives(embeddings, positive_rows, positives, temperature)
+
+
+def log_positives(
+    embeddings: tf.Tensor, rows: tf.Tensor, positives: tf.Tensor, temperature: float
+) -> tf.Tensor:
+    """The log of the numerator of Eq. 7, `log sum_j exp(x_i . v_j / tau)` over the positives.
+
+    Args:
+        embeddings: float32 [B, d].
+        rows: float32 [B, P, d]. The positives' bank rows, of which no gradient is taken; those of
+            padding may be anything finite.
+        positives: int [B, P]. Ids; a negative one is padding.
+        temperature: tau.
+
+    Returns:
+        float32 [B].
+    """
+    logits = tf.einsum("bd,bpd->bp", embeddings, tf.stop_gradient(rows)) / temperature
+    return tf.reduce_logsumexp(tf.where(positives >= 0, logits, tf.float32.min), axis=-1)
 
 
 def _plain_log_partition(
@@ -66,17 +82,30 @@ def _plain_log_partition(
     return tf.reduce_logsumexp(logits, axis=-1)
 
 
-def _fused_log_partition(
-    embeddings: tf.Tensor, bank: tf.Tensor | tf.Variable, temperature: float
-) -> tf.Tensor:
-    """The same from one sweep over the bank, which leaves the gradient behind.
+def sweep(
+    embeddings: tf.Tensor,
+    bank: tf.Tensor | tf.Variable,
+    num_rows: int | None,
+    temperature: float,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What the log of the denominator of Eq. 2 and its gradient are made of, from one sweep.
 
     The gradient of `log sum_j exp(x . v_j / tau)` by x is `sum_j p(j) v_j / tau`, the bank's mean
     row under the softmax. Its numerator is a sum over rows as the denominator is, so both are
     accumulated together; at small temperatures relative to the largest logit so far.
+
+    Args:
+        embeddings: float32 [B, d]. No gradient flows through the sums.
+        bank: float32 [M, d].
+        num_rows: How many of the bank's first rows count. None: all.
+        temperature: tau.
+
+    Returns:
+        float32 [B, 1], the largest logit m, or 0 from `SAFE_TEMPERATURE` up; float32 [B, 1],
+        `sum_j exp(x . v_j / tau - m)`; float32 [B, d], `sum_j exp(x . v_j / tau - m) v_j`.
     """
     scaled = tf.stop_gradient(embeddings) / temperature
-    relative = temperature < _SAFE_TEMPERATURE
+    relative = temperature < SAFE_TEMPERATURE
 
     def add_rows(start, size, largest, total, weighted_rows):
         rows = _rows(bank, start, size)
@@ -90,7 +119,8 @@ def _fused_log_partition(
         total += _over_rows(tf.reduce_sum, weights)
         return largest, total, weighted_rows + tf.matmul(weights, rows)
 
-    num_rows = tf.shape(bank)[0] if bank.shape[0] is None else bank.shape[0]
+    if num_rows is None:
+        num_rows = tf.shape(bank)[0]
     in_blocks = num_rows // _BLOCK_ROWS * _BLOCK_ROWS
     nothing = tf.zeros_like(scaled[:, :1])
     # The rows left over by whole blocks come first, so that blocks start at multiples of their
@@ -103,12 +133,23 @@ def _fused_log_partition(
         tf.zeros_like(scaled),
     )
     # While one block is in its exponentials the next can be in its products.
-    _, largest, total, weighted_rows = tf.while_loop(
+    _, *sums = tf.while_loop(
         lambda start, *sums: start < in_blocks,
         lambda start, *sums: (start + _BLOCK_ROWS, *add_rows(start, _BLOCK_ROWS, *sums)),
         (tf.constant(0), *sums),
         parallel_iterations=2,
     )
+    return tuple(sums)
+
+
+def fused_log_partition(
+    embeddings: tf.Tensor,
+    largest: tf.Tensor,
+    total: tf.Tensor,
+    weighted_rows: tf.Tensor,
+    temperature: float,
+) -> tf.Tensor:
+    """The log of the denominator of Eq. 2, float32 [B], with its gradient, from a sweep's sums."""
     log_partition = tf.squeeze(largest + tf.math.log(total), axis=-1)
     return _with_gradient(embeddings, log_partition, weighted_rows / (total * temperature))
 

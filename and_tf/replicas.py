@@ -31,6 +31,42 @@ def summed(tensor: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_reduce("sum", tensor)
 
 
+def number() -> tf.Tensor:
+    """Which replica this is, int32 [], known when its graph is made."""
+    return tf.distribute.get_replica_context().replica_id_in_sync_group
+
+
+def own(variable: tf.Variable) -> tf.Variable:
+    """This replica's part of a variable that lies on all devices, mirrored or not.
+
+    To look up rows of the whole, TensorFlow copies all of this replica's part.
+    """
+    parts = tf.distribute.get_strategy().experimental_local_results(variable)
+    return parts[int(tf.get_static_value(number())) % len(parts)]
+
+
+def greatest(tensor: tf.Tensor) -> tf.Tensor:
+    """The element-wise maximum over all replicas of tensors of one shape."""
+    if not several():
+        return tensor
+    return tf.reduce_max(gathered(tensor[tf.newaxis]), axis=0)
+
+
+def own_part(count: tf.Tensor) -> slice:
+    """Where this replica's rows are among those `gathered`.
+
+    Args:
+        count: int32 [], how many it has.
+    """
+    if not several():
+        return slice(None)
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    # As floats, since not every device adds integers; they are exact up to 2^24 images.
+    counts = summed(tf.one_hot(number(), replicas, on_value=tf.cast(count, tf.float32)))
+    start = tf.cast(tf.reduce_sum(counts[: number()]), tf.int32)
+    return slice(start, start + count)
+
+
 @contextlib.contextmanager
 def weighing(weight: tf.Tensor) -> Iterator[None]:
     """Give this replica's images a weight, 0 or 1, in what is computed over the whole batch."""

@@ -16,6 +16,7 @@ _PLACES = ("data.data_dir", "data.path", "data.test_path", "data.labels")
 # computes on and reports, and how fast it learns, for a run that diverged.
 _FREE = (
     *_PLACES,
+    "objective.bank",
     "optimizer.learning_rate",
     "optimizer.drops",
     "optimizer.drop_factor",

@@ -223,7 +223,8 @@ def prepare_model(
     keras.utils.set_random_seed(config.seed)
     set_precision(choose_precision(config.train.precision))
     if checkpoints is not None:
-        model = Checkpoints(checkpoints, config.train.batch_size, workers=workers).load_latest()
+        found = Checkpoints(checkpoints, config.train.batch_size, workers=workers)
+        model = found.load_latest(config.objective.bank)
         if model is not None:
             return model
     model = build_model(config, images)
@@ -347,6 +348,8 @@ def fit(
         write_text(run.model_card, card)
         table = result_table(rows, discovery.curriculum)
         print(f"\n{table}\n\nThe trained model: {run.model}")
+    else:
+        model.bank.numpy()  # for the chief, see `Checkpoints.save`
     workers.anyone(False)  # none goes before the chief has written
 
 

@@ -22,7 +22,8 @@ def check_finite(model: keras.Model) -> None:
     Raises:
         NonFiniteError: A weight, a statistic or a bank row is not finite.
     """
-    for variable in model.variables:
+    # A sharded bank is not among the variables.
+    for variable in {id(v): v for v in (*model.variables, model.bank)}.values():
         value = variable.numpy()
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise NonFiniteError(f"{variable.path} is not finite any more. {_ADVICE}")

@@ -17,11 +17,16 @@ def peak_megabytes(work: Callable[[], object]) -> float:
     Memory that the process freed earlier and kept for itself is given back first: its use again
     would not be seen.
     """
-    ctypes.CDLL(None).malloc_trim(0)
-    before = _status("VmRSS")
+    before = resident_megabytes()
     (_PROCESS / "clear_refs").write_text("5")  # the high-water mark starts again from here
     work()
-    return (_status("VmHWM") - before) / 1000
+    return _status("VmHWM") / 1000 - before
+
+
+def resident_megabytes() -> float:
+    """What the process holds now, without the memory that it freed and kept for itself."""
+    ctypes.CDLL(None).malloc_trim(0)
+    return _status("VmRSS") / 1000
 
 
 def peak_of(module: str, *arguments: object) -> float:

@@ -18,9 +18,13 @@ import tensorflow as tf
 
 import and_tf
 from and_tf import objective, train
+from and_tf.checkpoints import read_model
 from and_tf.devices import choose_strategy
 from and_tf.encoders.batch_norm import BatchNormalization
 from and_tf.encoders.blocks import conv_bn, conv_bn_relu, normalised_pixels, unit_embedding
+from and_tf.replicas import gathered
+from and_tf.sharded_bank import ShardedBank
+from and_tf.sharded_objective import sharded_losses
 
 MOST = 4
 # The last batch of 5 leaves a fourth replica without an image: TensorFlow hands out 2, 2, 1 and 0.
@@ -39,12 +43,14 @@ def small_encoder() -> keras.Model:
     return keras.Model(pixels, unit_embedding(x, 8))
 
 
-def make_model(strategy: tf.distribute.Strategy) -> and_tf.AND:
+def make_model(strategy: tf.distribute.Strategy, **options) -> and_tf.AND:
     keras.utils.set_random_seed(0)
     with strategy.scope():
         # XLA would compile jitter of all colours for every device.
         augment = and_tf.Augment(contrast=0, saturation=0, hue=0, flip=True)
-        model = and_tf.AND(small_encoder(), N, neighbours=2, augment=augment, seed=3, name="and")
+        model = and_tf.AND(
+            small_encoder(), N, neighbours=2, augment=augment, seed=3, name="and", **options
+        )
         model.compile(and_tf.SGD(0.03))
     return model
 
@@ -72,7 +78,8 @@ def state(model: and_tf.AND) -> dict[str, np.ndarray]:
     for name, variable in found.items():
         for copy in getattr(variable.value, "values", ()):
             np.testing.assert_array_equal(copy, variable.numpy(), err_msg=name)
-    return {name: variable.numpy() for name, variable in found.items()}
+    values = {name: variable.numpy() for name, variable in found.items()}
+    return values | {model.bank.path: model.bank.numpy()}  # of a sharded one, the parts together
 
 
 def outcome(model: and_tf.AND) -> dict[str, np.ndarray]:
@@ -83,15 +90,15 @@ def outcome(model: and_tf.AND) -> dict[str, np.ndarray]:
     return found | state(model)
 
 
-def train_on(replicas: int, folder: pathlib.Path) -> None:
+def train_on(replicas: int, folder: pathlib.Path, bank: str = "mirrored") -> None:
     strategy = choose_strategy(replicas)
     assert strategy.num_replicas_in_sync == replicas
     objective.PLAIN_LOGITS = 0 if replicas == 3 else 1 << 18  # on three by the sweep
-    model = make_model(strategy)
+    model = make_model(strategy, bank=bank)
     fit(model, epochs=2)
-    model.save(folder / f"{replicas}.keras")
+    model.save(folder / f"{replicas} {bank}.keras")
     loss = fit(model, epochs=3, first_epoch=2)
-    np.savez(folder / f"{replicas}.npz", loss=loss, **outcome(model))
+    np.savez(folder / f"{replicas} {bank}.npz", loss=loss, **outcome(model))
 
 
 def smooth_encoder() -> keras.Model:
@@ -103,14 +110,19 @@ def smooth_encoder() -> keras.Model:
     return keras.Model(pixels, unit_embedding(keras.layers.GlobalAveragePooling2D()(x), 16))
 
 
-def train_long_on(replicas: int, folder: pathlib.Path) -> None:
+def train_long_on(replicas: int, folder: pathlib.Path, bank: str = "mirrored") -> None:
     """56 steps under every augmentation, with three rounds in them."""
     images = np.random.default_rng(1).integers(0, 256, (101, 16, 16, 3), dtype=np.uint8)
     strategy = choose_strategy(replicas)
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = and_tf.AND(
-            smooth_encoder(), len(images), augment=and_tf.Augment(), seed=3, name="and"
+            smooth_encoder(),
+            len(images),
+            augment=and_tf.Augment(),
+            seed=3,
+            bank=bank,
+            name="and",
         )
         model.compile(and_tf.SGD(0.03))
     batches = and_tf.data.from_arrays(images).training_batches(16, seed=3)
@@ -118,16 +130,62 @@ def train_long_on(replicas: int, folder: pathlib.Path) -> None:
     history = model.fit(
         batches, steps_per_epoch=7, epochs=8, callbacks=[rounds], shuffle=False, verbose=0
     )
-    np.savez(folder / f"{replicas}.npz", loss=history.history["loss"], **state(model))
+    np.savez(folder / f"{replicas} {bank}.npz", loss=history.history["loss"], **state(model))
 
 
 def resume_on_others(folder: pathlib.Path) -> None:
-    """Two epochs on two replicas, the third on one, and the other way round."""
-    for begun_on, replicas in ((2, 1), (1, 2)):
+    """Two epochs on two replicas, the third on one, and the other way round; or another bank."""
+    for begun_on, replicas, bank in (
+        ("2 mirrored", 1, "mirrored"),
+        ("1 mirrored", 2, "sharded"),
+        ("2 sharded", 1, "mirrored"),
+    ):
         with choose_strategy(replicas).scope():
-            model = keras.models.load_model(folder / f"{begun_on}.keras")
+            model = read_model(folder / f"{begun_on}.keras", bank=bank)
         loss = fit(model, epochs=3, first_epoch=2)
-        np.savez(folder / f"{begun_on}, then {replicas}.npz", loss=loss, **outcome(model))
+        name = f"{begun_on}, then {replicas} {bank}.npz"
+        np.savez(folder / name, loss=loss, **outcome(model))
+
+
+def objective_in_parts(folder: pathlib.Path) -> None:
+    """Five rows over four replicas, of which the last has none and the second no image."""
+    strategy = choose_strategy(4)
+    sizes = [2, 0, 3, 1]
+    rng = np.random.default_rng(2)
+    embeddings = rng.normal(size=(6, 4)).astype("float32")
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    positives = np.array([[4, 1], [0, -1], [2, 3], [1, 4], [3, -1], [0, 2]])
+    parts = tf.split(embeddings, sizes)
+    with strategy.scope():
+        bank = ShardedBank(5, 4, seed=1)
+
+    def step(x: tf.Tensor, temperature: float) -> tuple:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            everyones = gathered(x)
+            losses, rows = sharded_losses(x, everyones, bank, positives, temperature)
+        ids = tf.constant([4, 0, 2])
+        bank.scatter_update(tf.IndexedSlices(-bank.gather(ids), ids))
+        return losses, tape.gradient(losses, x), rows
+
+    for temperature in (0.1, 0.02):
+        before = bank.numpy()
+        x = strategy.experimental_distribute_values_from_function(
+            lambda context: parts[context.replica_id_in_sync_group]
+        )
+        found = tf.function(strategy.run)(step, (x, temperature))
+        losses, gradients, rows = map(strategy.experimental_local_results, found)
+        np.savez(
+            folder / f"parts {temperature}.npz",
+            embeddings=embeddings,
+            positives=positives,
+            losses=np.concatenate(losses),
+            gradients=np.concatenate(gradients),
+            rows=np.stack(rows),
+            before=before,
+            after=bank.numpy(),
+            shards=[(first, len(rows)) for first, rows in bank.shards()],
+        )
 
 
 def normalise(x: tf.Tensor, upstream: tf.Tensor, layer: BatchNormalization) -> tuple:
@@ -235,7 +293,7 @@ def train_in_a_notebook(folder: pathlib.Path) -> None:
 
 
 def train_by_command(folder: pathlib.Path) -> None:
-    """A run on three replicas that goes on on two."""
+    """A run on three replicas that goes on on two, its bank in parts."""
     run = folder / "run"
     options = {
         "encoder.width": 0.1,
@@ -253,7 +311,8 @@ def train_by_command(folder: pathlib.Path) -> None:
     (last,) = (run / "checkpoints").glob("epoch-000002*")
     last.unlink()
     (run / "model.keras").unlink()
-    assert train.main([*arguments, "--set", "train.devices=2", "--resume"]) == 0
+    sharded = ["--set", "objective.bank=sharded"]
+    assert train.main([*arguments, "--set", "train.devices=2", *sharded, "--resume"]) == 0
     for name, text in (("3", metrics), ("3, then 2", (run / "metrics.jsonl").read_text())):
         (folder / f"{name}.jsonl").write_text(text)
 
@@ -264,13 +323,15 @@ def main(folder: pathlib.Path, long: bool) -> None:
         found = refusals() | {"command": refused_command(folder)}
         (folder / "refusals.json").write_text(json.dumps(found))
     tf.config.experimental.enable_op_determinism()
-    for replicas in range(1, MOST + 1):
-        (train_long_on if long else train_on)(replicas, folder)
+    for bank, fewest in (("mirrored", 1), ("sharded", 1 if long else 2)):
+        for replicas in range(fewest, MOST + 1):
+            (train_long_on if long else train_on)(replicas, folder, bank)
     if long:
         train_in_a_notebook(folder)
         train_by_command(folder)
     else:
         resume_on_others(folder)
+        objective_in_parts(folder)
         normalise_on([7], folder)
         normalise_on([4, 1, 2], folder)
 

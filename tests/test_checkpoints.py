@@ -10,18 +10,23 @@ import pytest
 import and_tf
 from and_tf.checkpoints import Checkpoints, Position, SaveCheckpoints
 from and_tf.errors import CheckpointError, NonFiniteError
+from and_tf.sharded_bank import ShardedBank
 
 N = 10
 IMAGES = np.zeros((N, 16, 16, 3), np.uint8)
 
 
-@pytest.fixture
-def model() -> and_tf.AND:
+def make_model(bank: str) -> and_tf.AND:
     encoder = and_tf.encoders.conv4(input_shape=(16, 16, 3), embedding_dim=4, width=0.25)
-    model = and_tf.AND(encoder, N)
+    model = and_tf.AND(encoder, N, bank=bank)
     model.compile(and_tf.SGD())
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+@pytest.fixture
+def model() -> and_tf.AND:
+    return make_model("mirrored")
 
 
 def see(model: and_tf.AND, examples: int) -> None:
@@ -52,6 +57,28 @@ def test_keeps_the_latest(model, tmp_path):
     np.testing.assert_array_equal(loaded.bank, model.bank)
 
 
+@pytest.mark.parametrize("saved", ["mirrored", "sharded"])
+@pytest.mark.parametrize("asked_for", ["mirrored", "sharded", None])
+def test_a_checkpoint_holds_the_whole_bank(tmp_path, saved, asked_for):
+    model = make_model(saved)
+    model.set_neighbourhoods(2, np.array([3]), np.array([[4]]))
+    model.optimizer.variables[-1].assign(np.full(model.optimizer.variables[-1].shape, 0.5))
+    checkpoints = Checkpoints(tmp_path, batch_size=4)
+    checkpoints.save(model)
+    loaded = checkpoints.load_latest(asked_for)
+    assert loaded.get_config()["bank"] == asked_for or saved
+    assert isinstance(loaded.bank, ShardedBank) == ((asked_for or saved) == "sharded")
+    np.testing.assert_array_equal(loaded.bank.numpy(), model.bank.numpy())
+    for one, other in (
+        (loaded.variables, model.variables),
+        (loaded.optimizer.variables, model.optimizer.variables),
+    ):
+        others = {variable.path: variable for variable in other}
+        for variable in one:
+            if variable.path in others:
+                np.testing.assert_array_equal(variable, others[variable.path])
+
+
 def test_a_failed_save_leaves_the_last_one(model, tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path, batch_size=4)
     checkpoints.save(model)
@@ -76,6 +103,15 @@ def test_a_model_that_is_not_finite_is_not_kept(model, tmp_path):
     with pytest.raises(NonFiniteError, match="embedding/kernel is not finite any more. Try"):
         checkpoints.save(model)
     assert len(checkpoints.paths()) == 1
+
+
+def test_a_sharded_bank_that_is_not_finite_is_not_kept(tmp_path):
+    model = make_model("sharded")
+    rows = model.bank.numpy()
+    rows[3, 1] = np.nan
+    model.bank.assign(rows)
+    with pytest.raises(NonFiniteError, match="/bank is not finite any more. Try"):
+        Checkpoints(tmp_path, batch_size=4).save(model)
 
 
 def cut_short(content: bytes) -> bytes:

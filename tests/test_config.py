@@ -169,7 +169,9 @@ def test_unknown_keys_name_the_nearest(override, suggestion):
 
 def test_an_unknown_key_like_no_other_lists_those_there_are():
     (line,) = problems(None, ["objective.zzz=1"])
-    assert line.endswith("Known here: objective.temperature, objective.bank_momentum.")
+    assert line.endswith(
+        "Known here: objective.temperature, objective.bank_momentum, objective.bank."
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,6 +201,7 @@ def test_an_unknown_key_like_no_other_lists_those_there_are():
         ("objective.temperature=NaN", "objective.temperature"),
         ("objective.temperature=1e999", "objective.temperature"),
         ("objective.bank_momentum=1", "objective.bank_momentum"),
+        ("objective.bank=split", "objective.bank"),
         ("curriculum.rounds=-1", "curriculum.rounds"),
         ("curriculum.searcher=faiss", "curriculum.searcher"),
         ("optimizer.momentum=0", "optimizer.nesterov"),

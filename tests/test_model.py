@@ -71,6 +71,30 @@ def test_a_step_is_the_objective_the_optimiser_and_the_bank_update():
     np.testing.assert_array_equal(model.times_seen, np.isin(np.arange(N), batch))
 
 
+def test_a_sharded_bank_on_one_device_trains_and_evaluates_as_a_mirrored_one():
+    models = [make_model(bank=bank, temperature=0.04) for bank in ("mirrored", "sharded")]
+    found = []
+    for model in models:
+        history = model.fit(IMAGES, np.arange(N), batch_size=15, shuffle=False, verbose=0)
+        evaluated = model.evaluate(IMAGES, np.arange(N), verbose=0)
+        found.append([*history.history["loss"], evaluated])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+    one, other = (model.bank.numpy() for model in models)
+    np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+def test_the_kind_of_bank_is_part_of_the_config():
+    for bank in ("mirrored", "sharded"):
+        config = make_model(bank=bank).get_config()
+        assert config["bank"] == bank
+        assert and_tf.AND.from_config(config).get_config()["bank"] == bank
+    config = make_model().get_config()
+    del config["bank"]  # as saved by earlier versions
+    assert and_tf.AND.from_config(config).get_config()["bank"] == "mirrored"
+    with pytest.raises(ValueError, match="Received: 'split'"):
+        make_model(bank="split")
+
+
 def test_fit_on_arrays_learns_and_shows_each_example_once_an_epoch():
     model = make_model()
     history = model.fit(IMAGES, np.arange(N), batch_size=8, epochs=12, verbose=0)

@@ -48,19 +48,56 @@ def assert_same(folder: pathlib.Path, one: str, other: str) -> None:
 
 
 def test_the_run_that_the_others_are_held_to_had_rounds_and_neighbours(folder):
-    with np.load(folder / "1.npz") as one:
+    with np.load(folder / "1 mirrored.npz") as one:
         assert set(one["and/times_seen"]) == {3}
         assert one["and/round"] == 2 and (one["and/neighbourhoods"] >= 0).all()
 
 
-@pytest.mark.parametrize("replicas", [2, 3, 4])
-def test_replicas_train_as_one_device(folder, replicas):
-    assert_same(folder, "1", str(replicas))
+OTHERS = [f"{replicas} {bank}" for bank in ("mirrored", "sharded") for replicas in (2, 3, 4)]
 
 
-@pytest.mark.parametrize("run", ["2, then 1", "1, then 2"])
-def test_a_run_goes_on_on_another_number_of_devices(folder, run):
-    assert_same(folder, "1", run)
+@pytest.mark.parametrize("others", OTHERS)
+def test_replicas_train_as_one_device(folder, others):
+    assert_same(folder, "1 mirrored", others)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "2 mirrored, then 1 mirrored",
+        "1 mirrored, then 2 sharded",
+        "2 sharded, then 1 mirrored",
+    ],
+)
+def test_a_run_goes_on_on_other_devices_and_with_another_bank(folder, run):
+    assert_same(folder, "1 mirrored", run)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.02])
+def test_the_objective_of_a_bank_in_parts(folder, temperature):
+    with np.load(folder / f"parts {temperature}.npz") as found:
+        bank, x, positives = (found[name] for name in ("before", "embeddings", "positives"))
+        rows = np.where(positives[..., None] >= 0, bank[positives], 0)
+        for of_replica in found["rows"]:
+            np.testing.assert_array_equal(of_replica, rows)
+
+        exponentials = np.exp(x.astype(np.float64) @ bank.T / temperature)
+        p = exponentials / exponentials.sum(axis=1, keepdims=True)
+        is_positive = (positives[..., None] == np.arange(5)).any(axis=1)
+        np.testing.assert_allclose(
+            found["losses"], -np.log((p * is_positive).sum(axis=1)), rtol=1e-5, atol=1e-5
+        )
+        among = p * is_positive / (p * is_positive).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(
+            found["gradients"], (p - among) @ bank / temperature, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_each_replica_writes_its_own_rows(folder):
+    with np.load(folder / "parts 0.02.npz") as found:
+        np.testing.assert_array_equal(found["shards"], [(0, 2), (2, 2), (4, 1), (5, 0)])
+        signs = np.array([-1, 1, -1, 1, -1])[:, None]
+        np.testing.assert_array_equal(found["after"], signs * found["before"])
 
 
 def test_batch_norm_and_its_gradients_are_those_of_the_whole_batch(folder):
@@ -96,9 +133,9 @@ def long_folder(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("replicas", [2, 3, 4])
-def test_fifty_steps_are_those_of_one_device(long_folder, replicas):
-    assert_same(long_folder, "1", str(replicas))
+@pytest.mark.parametrize("others", [*OTHERS, "1 sharded"])
+def test_fifty_steps_are_those_of_one_device(long_folder, others):
+    assert_same(long_folder, "1 mirrored", others)
 
 
 @pytest.mark.slow

@@ -21,8 +21,12 @@ def test_what_a_run_learns_from_cannot_change():
     assert "begun with 4, which cannot change now. Received: 2." in str(raised.value)
 
 
-def test_what_a_run_reports_and_its_rate_can_change():
-    changed = ["evaluation.every_epochs=3", "optimizer.learning_rate=0.01"]
+def test_what_a_run_reports_its_rate_and_where_its_bank_lies_can_change():
+    changed = [
+        "evaluation.every_epochs=3",
+        "optimizer.learning_rate=0.01",
+        "objective.bank=sharded",
+    ]
     check_same_config(load_config(None), load_config(None, changed))
 
 
