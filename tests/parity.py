@@ -21,6 +21,7 @@ from and_tf import objective, train
 from and_tf.devices import choose_strategy
 from and_tf.encoders.batch_norm import BatchNormalization
 from and_tf.encoders.blocks import conv_bn, conv_bn_relu, normalised_pixels, unit_embedding
+from tests import trapped
 
 MOST = 4
 # The last batch of 5 leaves a fourth replica without an image: TensorFlow hands out 2, 2, 1 and 0.
@@ -128,6 +129,19 @@ def resume_on_others(folder: pathlib.Path) -> None:
             model = keras.models.load_model(folder / f"{begun_on}.keras")
         loss = fit(model, epochs=3, first_epoch=2)
         np.savez(folder / f"{begun_on}, then {replicas}.npz", loss=loss, **outcome(model))
+
+
+def leave_out_on(replicas: int, folder: pathlib.Path) -> None:
+    """With gradients that are not finite, once an epoch, on one of the replicas."""
+    with choose_strategy(replicas).scope():
+        model = trapped.make_model()
+    ids = np.arange(trapped.N)
+    history = model.fit(trapped.IMAGES, ids, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    check = model.gradient_check
+    found = {"left out": check.left_out.numpy(), "culprit": check.culprit.numpy()}
+    np.savez(
+        folder / f"left out {replicas}.npz", loss=history.history["loss"], **found, **state(model)
+    )
 
 
 def normalise(x: tf.Tensor, upstream: tf.Tensor, layer: BatchNormalization) -> tuple:
@@ -271,6 +285,8 @@ def main(folder: pathlib.Path, long: bool) -> None:
         train_by_command(folder)
     else:
         resume_on_others(folder)
+        for replicas in (1, 2):
+            leave_out_on(replicas, folder)
         normalise_on([7], folder)
         normalise_on([4, 1, 2], folder)
 
