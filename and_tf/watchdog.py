@@ -6,6 +6,7 @@ from typing import Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from and_tf.errors import NonFiniteError, NumbersError
 from and_tf.evaluation.neighbourhood_quality import embedding_spread
@@ -23,8 +24,9 @@ def check_finite(model: keras.Model) -> None:
         NonFiniteError: A weight, a statistic or a bank row is not finite.
     """
     for variable in model.variables:
-        value = variable.numpy()
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+        if not variable.dtype.startswith("float") or np.isfinite(tf.nn.l2_loss(variable.value)):
+            continue  # a sum over a variable where it is takes a fifth of the time of a copy
+        if not np.isfinite(variable.numpy()).all():
             raise NonFiniteError(f"{variable.path} is not finite any more. {_ADVICE}")
 
 

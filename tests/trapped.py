@@ -36,6 +36,6 @@ def make_model(optimizer: keras.optimizers.Optimizer | None = None) -> and_tf.AN
     x = Trap(name="trap")(x, pixels)
     x = keras.layers.Dense(8, name="after")(x)
     encoder = keras.Model(pixels, keras.layers.UnitNormalization(dtype="float32")(x))
-    model = and_tf.AND(encoder, N)
+    model = and_tf.AND(encoder, N, name="and")
     model.compile(optimizer or and_tf.SGD(0.1), jit_compile=False)
     return model
