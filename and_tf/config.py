@@ -253,7 +253,9 @@ class WatchdogConfig(_Section):
     """What happens when the numbers of a run go wrong; what was saved before it is kept."""
 
     non_finite: Literal["stop", "warn"] = Field(
-        "stop", description="At a loss that is not finite; weights that are not always stop the run"
+        "stop",
+        description="At a loss or a gradient that is not finite; warn goes on without such "
+        "gradients. Weights that are not finite always stop the run",
     )
     collapse: Literal["stop", "warn"] = Field(
         "warn", description="At embeddings that have collapsed to one point"

@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from and_tf import multi_worker, replicas
+from and_tf.gradient_check import GradientCheck
 from and_tf.memory import RandomUnitRows, updated_rows
 from and_tf.objective import neighbourhood_losses
 from and_tf.replica_limits import check_encoder, check_training
@@ -57,6 +58,8 @@ class AND(keras.Model):
         neighbourhoods: int32 [N, k] variable: each anchor's neighbours, -1 for all other examples.
         times_seen: int32 [N] variable: how many steps each example has been part of.
         round: int32 variable: the round that `neighbourhoods` was discovered for.
+        gradient_check: The `and_tf.gradient_check.GradientCheck` that leaves gradients out where
+            one is not finite. float16's loss scaling, which has its own way to, is left to it.
 
     Raises:
         ValueError: An argument out of its range, an encoder without a flat embedding, or one that
@@ -110,6 +113,7 @@ class AND(keras.Model):
         )
         self.times_seen = add_state("times_seen", (num_examples,), "int32", "zeros")
         self.round = add_state("round", (), "int32", "zeros")
+        self.gradient_check = GradientCheck()
         self.built = True  # by its encoder
 
     def call(self, images, training: bool = False):
@@ -239,6 +243,10 @@ class AND(keras.Model):
             loss = _mean_over_batch(losses, tf.size(all_indices))
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        if hasattr(self.optimizer, "inner_optimizer"):  # scales float16's, and looks for itself
+            loss = replicas.summed(loss)
+        else:
+            loss, gradients = self.gradient_check(loss, gradients)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
 
         # Every replica writes the rows of the whole batch into its own bank, or its own of them.
@@ -247,7 +255,7 @@ class AND(keras.Model):
         self.times_seen.value.scatter_add(
             tf.IndexedSlices(tf.ones_like(all_indices, tf.int32), all_indices)
         )
-        self.loss_tracker.update_state(replicas.summed(loss), sample_weight=tf.size(all_indices))
+        self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
         return {"loss": self.loss_tracker.result()}
 
     def test_step(self, data) -> dict[str, tf.Tensor]:

@@ -6,9 +6,11 @@ from typing import Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from and_tf.errors import NonFiniteError, NumbersError
 from and_tf.evaluation.neighbourhood_quality import embedding_spread
+from and_tf.sharded_bank import ShardedBank
 
 Action = Literal["stop", "warn"]
 
@@ -22,21 +24,25 @@ def check_finite(model: keras.Model) -> None:
     Raises:
         NonFiniteError: A weight, a statistic or a bank row is not finite.
     """
-    # A sharded bank is not among the variables.
-    for variable in {id(v): v for v in (*model.variables, model.bank)}.values():
-        value = variable.numpy()
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+    for variable in model.variables:
+        if not variable.dtype.startswith("float") or np.isfinite(tf.nn.l2_loss(variable.value)):
+            continue  # a sum over a variable where it is takes a fifth of the time of a copy
+        if not np.isfinite(variable.numpy()).all():
             raise NonFiniteError(f"{variable.path} is not finite any more. {_ADVICE}")
+    if isinstance(model.bank, ShardedBank):  # which is none of the variables
+        if not all(np.isfinite(rows).all() for _, rows in model.bank.shards()):
+            raise NonFiniteError(f"{model.bank.path} is not finite any more. {_ADVICE}")
 
 
 class Watchdog(keras.callbacks.Callback):
     """Stops training, or warns, when its numbers go wrong; adds `embedding_spread` to the logs.
 
-    The loss is looked at after every step, the bank after every epoch. Goes before the callback
-    that saves, so that what stops a run is not saved.
+    Loss and gradients are looked at after every step, the bank after every epoch. Goes before the
+    callback that saves, so that what stops a run is not saved.
 
     Args:
-        non_finite: What to do at a loss that is not finite. A warning comes once an epoch.
+        non_finite: What to do at a loss or a gradient that is not finite. A warning of each comes
+            once an epoch; the model leaves such gradients out (`and_tf.gradient_check`).
         collapse: What to do when the bank's rows are about one point.
         collapse_spread: `embedding_spread` below which they are.
         off_sphere: What to do when a row of the bank has left the unit sphere.
@@ -58,14 +64,26 @@ class Watchdog(keras.callbacks.Callback):
         self.collapse_spread = collapse_spread
         self.off_sphere = off_sphere
 
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._left_out = int(self.model.gradient_check.left_out.numpy())
+
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch, self._step, self._has_warned = epoch, 0, False
+        self._epoch, self._step, self._warned_of = epoch, 0, set()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._step = batch + 1
-        if logs and not np.isfinite(logs["loss"]) and not self._has_warned:
-            self._has_warned = True
-            error = NonFiniteError(f"The loss is not finite any more, {self._place()}. {_ADVICE}")
+        if logs and not np.isfinite(logs["loss"]):
+            self._call_out("The loss is not finite any more")
+        check = self.model.gradient_check
+        if (left_out := int(check.left_out.numpy())) != self._left_out:
+            self._left_out = left_out
+            weight = self.model.trainable_variables[int(check.culprit.numpy())]
+            self._call_out("A gradient is not finite", f" Received: that of {weight.path}.")
+
+    def _call_out(self, what: str, received: str = "") -> None:
+        if what not in self._warned_of:
+            self._warned_of.add(what)
+            error = NonFiniteError(f"{what}, {self._place()}.{received} {_ADVICE}")
             self._act(self.non_finite, error)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

@@ -25,6 +25,7 @@ from and_tf.encoders.blocks import conv_bn, conv_bn_relu, normalised_pixels, uni
 from and_tf.replicas import gathered
 from and_tf.sharded_bank import ShardedBank
 from and_tf.sharded_objective import sharded_losses
+from tests import trapped
 
 MOST = 4
 # The last batch of 5 leaves a fourth replica without an image: TensorFlow hands out 2, 2, 1 and 0.
@@ -188,6 +189,19 @@ def objective_in_parts(folder: pathlib.Path) -> None:
         )
 
 
+def leave_out_on(replicas: int, folder: pathlib.Path) -> None:
+    """With gradients that are not finite, once an epoch, on one of the replicas."""
+    with choose_strategy(replicas).scope():
+        model = trapped.make_model()
+    ids = np.arange(trapped.N)
+    history = model.fit(trapped.IMAGES, ids, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    check = model.gradient_check
+    found = {"left out": check.left_out.numpy(), "culprit": check.culprit.numpy()}
+    np.savez(
+        folder / f"left out {replicas}.npz", loss=history.history["loss"], **found, **state(model)
+    )
+
+
 def normalise(x: tf.Tensor, upstream: tf.Tensor, layer: BatchNormalization) -> tuple:
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -332,6 +346,8 @@ def main(folder: pathlib.Path, long: bool) -> None:
     else:
         resume_on_others(folder)
         objective_in_parts(folder)
+        for replicas in (1, 2):
+            leave_out_on(replicas, folder)
         normalise_on([7], folder)
         normalise_on([4, 1, 2], folder)
 

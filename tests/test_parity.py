@@ -100,6 +100,12 @@ def test_each_replica_writes_its_own_rows(folder):
         np.testing.assert_array_equal(found["after"], signs * found["before"])
 
 
+def test_gradients_that_are_not_finite_are_left_out_on_all_replicas(folder):
+    assert_same(folder, "left out 1", "left out 2")
+    with np.load(folder / "left out 2.npz") as found:
+        assert found["left out"] == 2 and found["culprit"] == 2 and np.isfinite(found["loss"]).all()
+
+
 def test_batch_norm_and_its_gradients_are_those_of_the_whole_batch(folder):
     with np.load(folder / "batch norm 1.npz") as one, np.load(folder / "batch norm 3.npz") as three:
         for name in one.files:

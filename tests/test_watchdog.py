@@ -8,6 +8,7 @@ import and_tf
 from and_tf.checkpoints import Checkpoints, SaveCheckpoints
 from and_tf.errors import NonFiniteError, NumbersError
 from and_tf.watchdog import Watchdog
+from tests import trapped
 
 N = 24
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 16, 16, 3)).astype("uint8")
@@ -85,8 +86,37 @@ def test_it_warns(capsys):
 
 
 def test_the_first_loss_that_is_not_finite_stops_or_is_called_out_once_an_epoch(capsys):
-    with pytest.raises(NonFiniteError, match=r"at step \d of epoch 1. Try a lower learning rate"):
+    with pytest.raises(
+        NonFiniteError, match=r"at step \d of epoch 1\..* Try a lower learning rate"
+    ):
         fit(make_model(learning_rate=1e30), lambda bank: bank, Watchdog())
     fit(make_model(1e30), lambda bank: bank, Watchdog(non_finite="warn", off_sphere="warn"))
     warnings = capsys.readouterr().out.splitlines()
     assert sum("The loss is not finite any more" in line for line in warnings) == 3
+
+
+def fit_trapped(watchdog, *callbacks):
+    model = trapped.make_model()
+    model.fit(
+        trapped.IMAGES, np.arange(trapped.N), batch_size=4, epochs=3, shuffle=False, verbose=0,
+        callbacks=[watchdog, *callbacks],
+    )  # fmt: skip
+    return model
+
+
+def test_a_gradient_that_is_not_finite_stops_at_its_step_and_is_named(tmp_path):
+    saving = SaveCheckpoints(Checkpoints(tmp_path, batch_size=4))
+    with pytest.raises(NonFiniteError, match="^A gradient is not finite, at step 3 of epoch 1. "
+                       "Received: that of trap/scale. Try a lower learning rate"):  # fmt: skip
+        fit_trapped(Watchdog(), saving)
+    assert saving.checkpoints.paths() == []
+
+
+def test_or_is_called_out_once_an_epoch_and_the_run_goes_on_without_it(tmp_path, capsys):
+    saving = SaveCheckpoints(Checkpoints(tmp_path, batch_size=4))
+    model = fit_trapped(Watchdog(non_finite="warn", collapse_spread=0), saving)
+    warnings = capsys.readouterr().out.splitlines()
+    assert [line.partition(", ")[2].partition(". ")[0] for line in warnings] == [
+        f"at step 3 of epoch {epoch}" for epoch in (1, 2, 3)
+    ]
+    assert len(saving.checkpoints.paths()) == 2 and model.gradient_check.left_out == 3
