@@ -8,7 +8,6 @@ from __future__ import annotations
 import pathlib
 import sys
 
-import keras
 import numpy as np
 import parity
 import tensorflow as tf
@@ -45,8 +44,8 @@ def own_batches(strategy: tf.distribute.Strategy, first_epoch: int):
     return multi_worker.distributed(strategy, batches, parity.BATCH)
 
 
-def outcome(strategy: tf.distribute.Strategy) -> dict:
-    model = parity.make_model(strategy)
+def outcome(strategy: tf.distribute.Strategy, bank: str) -> dict:
+    model = parity.make_model(strategy, bank=bank)
     loss = fit(model, DATA.training_batches(parity.BATCH, 3), 2)
     loss += fit(model, own_batches(strategy, 2), 3, first_epoch=2)
     listed = tf.data.Dataset.from_tensor_slices((parity.IMAGES, np.arange(parity.N)))
@@ -94,16 +93,16 @@ def refusals(strategy: tf.distribute.Strategy) -> dict:
 
 
 def main(folder: pathlib.Path, long: bool) -> None:
-    cluster = Cluster.of_environment()
-    strategy = choose_strategy("auto", cluster)
+    strategy = choose_strategy("auto", Cluster.of_environment())
     tf.config.experimental.enable_op_determinism()
     workers = Workers(strategy)
-    found = parity.outcome_of_long_run(strategy) if long else outcome(strategy)
+    name = f"{workers.rank} of {workers.count}"
     if workers.count > 1 and not long:
-        np.savez(folder / f"told-{workers.rank}.npz", **told(workers), **refusals(strategy))
-    keras.backend.clear_session()
-    np.savez(folder / f"{workers.rank}-of-{workers.count}.npz", **found)
-    workers.anyone(False)
+        np.savez(folder / f"{name} told.npz", **told(workers), **refusals(strategy))
+    for bank in ("mirrored", "sharded"):
+        found = (parity.long_outcome if long else outcome)(strategy, bank)
+        np.savez(folder / f"{name} {bank}.npz", **found)
+    workers.anyone(False)  # none goes while others may still ask
 
 
 if __name__ == "__main__":

@@ -111,10 +111,9 @@ def smooth_encoder() -> keras.Model:
     return keras.Model(pixels, unit_embedding(keras.layers.GlobalAveragePooling2D()(x), 16))
 
 
-def train_long_on(replicas: int, folder: pathlib.Path, bank: str = "mirrored") -> None:
+def long_outcome(strategy: tf.distribute.Strategy, bank: str) -> dict:
     """56 steps under every augmentation, with three rounds in them."""
     images = np.random.default_rng(1).integers(0, 256, (101, 16, 16, 3), dtype=np.uint8)
-    strategy = choose_strategy(replicas)
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = and_tf.AND(
@@ -131,7 +130,11 @@ def train_long_on(replicas: int, folder: pathlib.Path, bank: str = "mirrored") -
     history = model.fit(
         batches, steps_per_epoch=7, epochs=8, callbacks=[rounds], shuffle=False, verbose=0
     )
-    np.savez(folder / f"{replicas} {bank}.npz", loss=history.history["loss"], **state(model))
+    return state(model) | {"loss": history.history["loss"]}
+
+
+def train_long_on(replicas: int, folder: pathlib.Path, bank: str = "mirrored") -> None:
+    np.savez(folder / f"{replicas} {bank}.npz", **long_outcome(choose_strategy(replicas), bank))
 
 
 def resume_on_others(folder: pathlib.Path) -> None:
