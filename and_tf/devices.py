@@ -80,8 +80,8 @@ def _join(
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
         raise ValueError(
-            f"The machines of TF_CONFIG did not come together within {_START_SECONDS:g} s, or the port of "
-            f"this one is taken: {str(error).splitlines()[0]}. Received: "
+            f"The machines of TF_CONFIG did not come together: {str(error).splitlines()[0]}. They have "
+            f"{_START_SECONDS:g} s to start, and each needs its port to itself. Received: "
             f"{cluster.name(cluster.rank)} of {', '.join(cluster.addresses)}"
         ) from error
 

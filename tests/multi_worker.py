@@ -18,14 +18,16 @@ from and_tf.cluster import Cluster
 from and_tf.devices import choose_strategy
 from and_tf.workers import Workers
 
-DATA = and_tf.data.from_arrays(parity.IMAGES, parity.LABELS)
+
+def data() -> and_tf.data.ImageSet:
+    return and_tf.data.from_arrays(parity.IMAGES, parity.LABELS)
 
 
 def fit(model: and_tf.AND, batches, epochs: int, first_epoch: int = 0) -> list[float]:
     rounds = and_tf.NeighbourhoodDiscovery(rounds=2, epochs_per_round=1, labels=parity.LABELS)
     history = model.fit(
         batches,
-        steps_per_epoch=DATA.steps_per_epoch(parity.BATCH),
+        steps_per_epoch=data().steps_per_epoch(parity.BATCH),
         initial_epoch=first_epoch,
         epochs=epochs,
         callbacks=[rounds],
@@ -38,21 +40,21 @@ def fit(model: and_tf.AND, batches, epochs: int, first_epoch: int = 0) -> list[f
 def own_batches(strategy: tf.distribute.Strategy, first_epoch: int):
     """What `and_tf.train` trains on."""
     if Workers(strategy).count == 1:
-        return DATA.training_batches(parity.BATCH, 3, first_epoch)
+        return data().training_batches(parity.BATCH, 3, first_epoch)
     rows = multi_worker.rows_of_worker(strategy, parity.BATCH)
-    batches = DATA.training_batches(parity.BATCH, 3, first_epoch, rows=rows)
+    batches = data().training_batches(parity.BATCH, 3, first_epoch, rows=rows)
     return multi_worker.distributed(strategy, batches, parity.BATCH)
 
 
 def outcome(strategy: tf.distribute.Strategy, bank: str) -> dict:
     model = parity.make_model(strategy, bank=bank)
-    loss = fit(model, DATA.training_batches(parity.BATCH, 3), 2)
+    loss = fit(model, data().training_batches(parity.BATCH, 3), 2)
     loss += fit(model, own_batches(strategy, 2), 3, first_epoch=2)
     listed = tf.data.Dataset.from_tensor_slices((parity.IMAGES, np.arange(parity.N)))
     return parity.state(model) | {
         "loss": loss,
         "evaluate": model.evaluate(listed.batch(parity.BATCH), verbose=0),
-        "predict": model.predict(DATA.ordered_batches(4), verbose=0),
+        "predict": model.predict(data().ordered_batches(4), verbose=0),
         "predict arrays": model.predict(parity.IMAGES[:9], batch_size=4, verbose=0),
     }
 

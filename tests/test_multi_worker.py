@@ -9,7 +9,8 @@ import time
 
 import numpy as np
 import pytest
-from worker_processes import said, started
+
+from tests.worker_processes import said, started
 
 pytestmark = pytest.mark.parity
 
