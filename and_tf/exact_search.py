@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from and_tf.pairwise import search_pairs
+from and_tf.shards import Shards, nearest_of, results_of_all
+from and_tf.workers import ALONE, Workers
 
 Progress = Callable[[float], None]
 """Told the share of the work that is done, from 0 to 1."""
@@ -16,92 +19,173 @@ _STRIPE_ELEMENTS = 1 << 26  # similarities held at once: 256 MB of float32
 
 
 def search_exactly(
-    bank: np.ndarray, neighbours: int, temperature: float, progress: Progress = lambda share: None
+    shards: Shards,
+    neighbours: int,
+    temperature: float,
+    progress: Progress = lambda share: None,
+    workers: Workers = ALONE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nearest other rows and entropy of every row.
 
     Args:
-        bank: float32 [N, d], rows of about unit length.
+        shards: The bank, rows of about unit length.
         neighbours: k, from 1 to N - 1.
         temperature: tau of the entropy.
         progress: Told how far the search is.
+        workers: Who search together, whether or not each of them has all rows.
 
     Returns:
         int32 [N, k], ids of the nearest rows, nearest first, without the row itself; and float32
         [N], entropies in nats, with the row itself.
 
     Raises:
-        ValueError: On a CPU, rows not of about unit length.
+        ValueError: On a CPU that holds all rows, rows not of about unit length.
 
     Source: Eq. 1 and Eq. 5 of the AND paper.
     """
-    if not tf.config.get_visible_devices("GPU"):
-        return search_pairs(bank, neighbours, temperature, progress)
-    bank = tf.constant(bank)
-    num_examples, found = len(bank), []
-    for start in range(0, num_examples, 16384):
-        rows = np.arange(start, min(start + 16384, num_examples))
-        found.append(search_rows(bank, rows, neighbours, temperature))
-        progress((start + len(rows)) / num_examples)
-    ids, entropies = zip(*found, strict=True)
-    return np.concatenate(ids), np.concatenate(entropies)
+    gpus = np.array([len(tf.config.get_visible_devices("GPU"))])
+    if shards.holders.count == 1 and not workers.gathered(gpus).all():
+        return search_pairs(shards, neighbours, temperature, progress, workers)
+    search = StripeSearch(shards, neighbours, temperature)
+    own, done = shards.rows_for(workers), 0
+    found = np.empty((len(own), neighbours), np.int32)
+    entropies = np.empty(len(own), np.float32)
+    for ids, rows, mine in shards.shown(own, 16384):
+        batch = slice(done, done + mine.sum())
+        found[batch], entropies[batch] = (part[mine] for part in search(ids, rows))
+        done = batch.stop
+        progress(done / max(1, len(own)))
+    return results_of_all(workers, own, found, entropies)
 
 
-def search_rows(
-    bank: tf.Tensor, rows: np.ndarray, neighbours: int, temperature: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """What `search_exactly` finds for some of the rows: stripes of them against the whole bank.
+class StripeSearch:
+    """Finds for some of the rows what `search_exactly` finds: stripes of them against each shard.
+
+    A shard is searched on a GPU, one after the other where there are several. All holders search
+    for the same rows, each in its shards; of each row and shard, 12 + 8 k bytes go to all.
 
     Args:
-        bank: float32 [N, d].
-        rows: int [B], ids.
+        shards: The bank.
         neighbours: k.
         temperature: tau of the entropy.
-
-    Returns:
-        int32 [B, k] and float32 [B].
     """
-    stripe = max(1, min(4096, _STRIPE_ELEMENTS // len(bank)))
-    found = [
-        _search_stripe(
-            bank,
-            tf.constant(rows[start : start + stripe], tf.int32),
-            tf.constant(temperature, tf.float32),
-            neighbours,
+
+    def __init__(self, shards: Shards, neighbours: int, temperature: float) -> None:
+        self._shards = shards
+        self._neighbours = neighbours
+        self._temperature = tf.constant(temperature, tf.float32)
+        gpus = itertools.cycle(tf.config.list_logical_devices("GPU") or [None])
+        self._parts = []
+        for (first, rows), gpu in zip(shards.parts, gpus, strict=False):
+            with tf.device(gpu and gpu.name):
+                self._parts.append((first, tf.constant(rows)))
+
+    def __call__(self, ids: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Search for int [B] ids, rows float32 [B, d]: int32 [B, k] and float32 [B]."""
+        stripe = max(1, min(4096, _STRIPE_ELEMENTS // max(self._shards.sizes)))
+        found = [
+            self._search_stripe(ids[start : start + stripe], rows[start : start + stripe])
+            for start in range(0, len(rows), stripe)
+        ]
+        ids, entropies = zip(*found, strict=True)
+        return np.concatenate(ids), np.concatenate(entropies)
+
+    def _search_stripe(self, ids: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        of_parts = []
+        for first, part in self._parts:
+            with tf.device(part.device):
+                of_parts.append(
+                    _search_part(
+                        part,
+                        tf.constant(first),
+                        tf.constant(ids, tf.int32),
+                        tf.constant(rows),
+                        self._temperature,
+                        min(self._neighbours + 1, len(part)),
+                    )
+                )
+        similarities, found, sums = zip(*of_parts, strict=True) if of_parts else ((), (), ())
+        found = self._of_all_shards(found, np.int32, -1, (len(ids), self._neighbours))
+        similarities = self._of_all_shards(
+            similarities, np.float32, -np.inf, (len(ids), self._neighbours)
         )
-        for start in range(0, len(rows), stripe)
-    ]
-    ids, entropies = zip(*found, strict=True)
-    return np.concatenate(ids), np.concatenate(entropies)
+        sums = self._of_all_shards(sums, np.float32, 0, (len(ids), 3))
+        _, found = nearest_of(
+            np.concatenate(similarities, axis=1), np.concatenate(found, axis=1), self._neighbours
+        )
+        return found, entropy_of_parts(sums).numpy()
+
+    def _of_all_shards(
+        self,
+        parts: Sequence[tf.Tensor],
+        dtype: np.dtype,
+        absent: float,
+        shape: tuple[int, int],
+    ) -> np.ndarray:
+        """[P, B, n] of all shards in the order of their ids, of [B, at most n] of those here."""
+        own = np.full((len(parts), *shape), absent, dtype)
+        for place, part in zip(own, parts, strict=True):
+            place[:, : part.shape[1]] = part[:, : shape[1]]
+        of_all = self._shards.holders.gathered(own.reshape(-1, shape[1]))
+        return of_all.reshape(-1, *shape)[self._shards.order]
 
 
 @tf.function(reduce_retracing=True)
-def _search_stripe(
-    bank: tf.Tensor, rows: tf.Tensor, temperature: tf.Tensor, neighbours: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    similarities = tf.matmul(tf.gather(bank, rows), bank, transpose_b=True)
-    entropy = softmax_entropy(similarities / temperature)
+def _search_part(
+    part: tf.Tensor,
+    first: tf.Tensor,
+    ids: tf.Tensor,
+    rows: tf.Tensor,
+    temperature: tf.Tensor,
+    count: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    similarities = tf.matmul(rows, part, transpose_b=True)
+    sums = softmax_sums(similarities / temperature)
 
     # The row itself is dropped by id, not by rank: an exact copy may come before it.
-    _, candidates = tf.math.top_k(similarities, neighbours + 1)
-    is_self = tf.cast(candidates == rows[:, tf.newaxis], tf.int32)
-    order = tf.argsort(is_self, axis=-1, stable=True)[:, :neighbours]
-    return tf.gather(candidates, order, batch_dims=1), entropy
+    values, candidates = tf.math.top_k(similarities, count)
+    candidates += first
+    is_self = candidates == ids[:, tf.newaxis]
+    values = tf.where(is_self, -np.inf, values)
+    order = tf.argsort(tf.cast(is_self, tf.int32), axis=-1, stable=True)
+    return (
+        tf.gather(values, order, batch_dims=1),
+        tf.gather(candidates, order, batch_dims=1),
+        sums,
+    )
 
 
-def softmax_entropy(logits: tf.Tensor) -> tf.Tensor:
+def softmax_sums(logits: tf.Tensor) -> tf.Tensor:
+    """What the entropy of a row's softmax over several parts of its logits is made of.
+
+    Args:
+        logits: float32 [B, n], those of one part.
+
+    Returns:
+        float32 [B, 3]: the greatest logit m, sum e^(s - m) and sum (s - m) e^(s - m).
+    """
+    greatest = tf.reduce_max(logits, axis=-1, keepdims=True)
+    shifted = logits - greatest
+    exponentials = tf.exp(shifted)
+    total = tf.reduce_sum(exponentials, axis=-1)
+    weighted = tf.reduce_sum(exponentials * shifted, axis=-1)
+    return tf.stack([greatest[:, 0], total, weighted], axis=1)
+
+
+def entropy_of_parts(sums: tf.Tensor) -> tf.Tensor:
     """Entropy in nats of the softmax of each row.
 
     Args:
-        logits: float32 [B, N].
+        sums: float32 [P, B, 3], the `softmax_sums` of each part.
 
     Returns:
         float32 [B].
 
     Source: Eq. 5 of the AND paper.
     """
-    shifted = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
-    exponentials = tf.exp(shifted)
-    total = tf.reduce_sum(exponentials, axis=-1)
-    mean = tf.reduce_sum(exponentials * shifted, axis=-1) / total
-    return tf.math.log(total) - mean
+    greatest, total, weighted = tf.unstack(sums, axis=-1)
+    shift = greatest - tf.reduce_max(greatest, axis=0)
+    scale = tf.exp(shift)
+    weighted = tf.reduce_sum(scale * (weighted + shift * total), axis=0)
+    total = tf.reduce_sum(scale * total, axis=0)
+    return tf.math.log(total) - weighted / total

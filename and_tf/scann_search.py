@@ -18,7 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from and_tf.entropy_estimate import EntropyEstimate
-from and_tf.exact_search import Progress, search_rows
+from and_tf.exact_search import Progress, StripeSearch
+from and_tf.shards import Shards, nearest_of, results_of_all
+from and_tf.workers import ALONE, Workers
 
 FEWEST_ROWS = 4096
 """Banks smaller than this are always searched exactly, in well under a second."""
@@ -41,9 +43,9 @@ class Probe:
         recall: Share of their k nearest rows that were found.
         rank_correlation: Spearman's, of estimated and exact entropy.
         overlap: Of those with the lowest exact entropies, the share that is chosen by the estimate.
-        leaves: Parts that ScaNN cut the bank into.
+        leaves: Parts that ScaNN cut the bank into, its shards together.
         leaves_searched: Parts that it searched for each row.
-        reordered: Candidates of a row that were compared exactly.
+        reordered: Candidates of a row that were compared exactly, in each shard.
         nearest: Nearest rows, itself among them, whose terms of the entropy are exact.
         sample: Rows in the sample that the other terms are estimated from.
     """
@@ -95,25 +97,27 @@ def load_scann() -> ModuleType | None:
 
 
 def search_with_scann(
-    bank: np.ndarray,
+    shards: Shards,
     neighbours: int,
     temperature: float,
     seed: int | Sequence[int] = 0,
     anchor_share: float = 0.25,
     progress: Progress = lambda share: None,
+    workers: Workers = ALONE,
 ) -> tuple[np.ndarray, np.ndarray, Probe]:
     """Nearest other rows and entropy of every row, both approximate.
 
     Args:
-        bank: float32 [N, d], rows of about unit length.
+        shards: The bank, rows of about unit length.
         neighbours: k, from 1 to N - 1.
         temperature: tau of the entropy.
         seed: Of the probe and of the sample.
         anchor_share: The share of rows of lowest entropy that will be selected.
         progress: Told how far the search is.
+        workers: Who search together, whether or not each of them has all rows.
 
     Returns:
-        int32 [N, k] ids; float32 [N] entropies in nats; and what the probe found.
+        int32 [N, k] ids; float32 [N] entropies in nats; and what the first worker's probe found.
 
     Raises:
         ValueError: Rows far from unit length.
@@ -121,122 +125,188 @@ def search_with_scann(
     Source: Guo et al., Accelerating Large-Scale Inference with Anisotropic Vector Quantization,
     ICML 2020, for ScaNN; Eq. 1 and Eq. 5 of the AND paper.
     """
-    num_examples = len(bank)
+    num_examples = shards.num_rows
     random = np.random.default_rng(seed)
-    probe_rows = np.sort(random.choice(num_examples, min(_PROBE_ROWS, num_examples), replace=False))
+    probe_ids = np.sort(random.choice(num_examples, min(_PROBE_ROWS, num_examples), replace=False))
     largest_sample = random.permutation(num_examples)[:_LARGEST_SAMPLE]
-    exact_ids, exact_entropy = search_rows(tf.constant(bank), probe_rows, neighbours, temperature)
+    probe_rows = shards.take(probe_ids)
+    exact_ids, exact_entropy = StripeSearch(shards, neighbours, temperature)(probe_ids, probe_rows)
     progress(0.02)
 
-    searcher = _Searcher(bank, neighbours)
+    def verdict(*findings: float) -> np.ndarray:
+        """The first worker's: no two trainings of ScaNN are alike, and all are to go on alike."""
+        return workers.gathered(np.array([findings]))[0]
+
+    searcher = _Searcher(shards, neighbours)
     progress(0.1)
     while True:
-        nearest, similarities = searcher.search(probe_rows)
-        recall = _shared(exact_ids, nearest[:, 1 : neighbours + 1])
+        nearest, similarities = searcher.search(probe_ids, probe_rows)
+        (recall,) = verdict(_shared(exact_ids, nearest[:, 1 : neighbours + 1]))
         if recall >= RECALL or not searcher.raise_settings():
             break
 
     size = min(_FIRST_SAMPLE, num_examples)
     while True:
-        estimate = EntropyEstimate(bank, largest_sample[:size], temperature)
+        estimate = EntropyEstimate(shards, largest_sample[:size], temperature)
         entropy = estimate(probe_rows, nearest, similarities)
-        count = max(1, int(anchor_share * len(probe_rows)))
-        overlap = _shared(
-            np.argsort(exact_entropy, kind="stable")[np.newaxis, :count],
-            np.argsort(entropy, kind="stable")[np.newaxis, :count],
+        count = max(1, int(anchor_share * len(probe_ids)))
+        overlap, rank_correlation = verdict(
+            _shared(
+                np.argsort(exact_entropy, kind="stable")[np.newaxis, :count],
+                np.argsort(entropy, kind="stable")[np.newaxis, :count],
+            ),
+            _rank_correlation(exact_entropy, entropy),
         )
         if overlap >= OVERLAP or size == len(largest_sample):
             break
         size = min(2 * size, len(largest_sample))
     probe = Probe(
-        rows=len(probe_rows),
-        recall=recall,
-        rank_correlation=_rank_correlation(exact_entropy, entropy),
-        overlap=overlap,
-        leaves=searcher.leaves,
-        leaves_searched=searcher.leaves_searched,
+        rows=len(probe_ids),
+        recall=float(recall),
+        rank_correlation=float(rank_correlation),
+        overlap=float(overlap),
+        leaves=sum(map(num_leaves, shards.sizes)),
+        leaves_searched=sum(map(searcher.leaves_searched, shards.sizes)),
         reordered=searcher.reordered,
         nearest=nearest.shape[1],
         sample=size,
     )
 
-    ids = np.empty((num_examples, neighbours), np.int32)
-    entropies = np.empty(num_examples, np.float32)
-    for start in range(0, num_examples, _BATCH):
-        rows = np.arange(start, min(start + _BATCH, num_examples))
-        nearest, similarities = searcher.search(rows)
-        ids[rows] = nearest[:, 1 : neighbours + 1]
-        entropies[rows] = estimate(rows, nearest, similarities)
-        progress(0.1 + 0.9 * (rows[-1] + 1) / num_examples)
-    _complete(bank, ids, temperature)
-    return ids, entropies, probe
+    own, done = shards.rows_for(workers), 0
+    ids = np.empty((len(own), neighbours), np.int32)
+    entropies = np.empty(len(own), np.float32)
+    for shown, rows, mine in shards.shown(own, _BATCH):
+        nearest, similarities = searcher.search(shown, rows, mine)
+        batch = slice(done, done + len(nearest))
+        ids[batch] = nearest[:, 1 : neighbours + 1]
+        entropies[batch] = estimate(rows[mine], nearest, similarities)
+        done = batch.stop
+        progress(0.1 + 0.9 * done / max(1, len(own)))
+    _complete(shards, own, ids, temperature)
+    return *results_of_all(workers, own, ids, entropies), probe
+
+
+def num_leaves(num_rows: int) -> int:
+    """Parts that ScaNN cuts so many rows into.
+
+    2 sqrt(n): choosing among them takes about as long as searching those chosen. Few rows are not
+    cut but all compared.
+    """
+    return round(2 * math.sqrt(num_rows)) if num_rows >= FEWEST_ROWS else 1
 
 
 class _Searcher:
-    """ScaNN over a bank: a tree of leaves, quantised scores inside them, exact ones at the end.
+    """ScaNN over each shard: a tree of leaves, quantised scores inside them, exact ones at the end.
 
     Attributes:
-        leaves: 2 sqrt(N): choosing among them takes about as long as searching those chosen.
-        leaves_searched: For each row.
-        reordered: Candidates whose similarity is computed exactly.
+        reordered: Candidates, of each row in each shard, whose similarity is computed exactly.
     """
 
-    def __init__(self, bank: np.ndarray, neighbours: int) -> None:
-        num_examples, dim = bank.shape
-        self._bank = bank
-        self._found = min(max(neighbours, _NEAREST) + 1, num_examples)
-        self.leaves = max(1, round(2 * math.sqrt(num_examples)))
-        self.leaves_searched = min(_FIRST_LEAVES, self.leaves)
-        self.reordered = min(2 * self._found, num_examples)
-        builder = load_scann().builder(bank, self._found, "dot_product")
-        self._scann = (
+    def __init__(self, shards: Shards, neighbours: int) -> None:
+        self._shards = shards
+        self._found = min(max(neighbours, _NEAREST) + 1, shards.num_rows)
+        self._most_leaves = num_leaves(shards.num_rows)
+        self._of_most_leaves = min(_FIRST_LEAVES, self._most_leaves)
+        self.reordered = min(2 * self._found, shards.num_rows)
+        self._indexes = [(first, len(part), self._index(part)) for first, part in shards.parts]
+
+    def _index(self, part: np.ndarray):
+        num_rows, dim = part.shape
+        leaves = num_leaves(num_rows)
+        builder = load_scann().builder(part, min(self._found, num_rows), "dot_product")
+        if leaves == 1:
+            return builder.score_brute_force().build()
+        return (
             builder.tree(
-                self.leaves,
-                self.leaves_searched,
-                training_sample_size=min(num_examples, 50 * self.leaves),
+                leaves,
+                self.leaves_searched(num_rows),
+                training_sample_size=min(num_rows, 50 * leaves),
                 training_iterations=4,
             )
             .score_ah(
                 4 if dim >= 64 else 2,
                 anisotropic_quantization_threshold=0.2,
-                training_sample_size=min(num_examples, 10_000),
+                training_sample_size=min(num_rows, 10_000),
                 training_iterations=4,
             )
             .reorder(self.reordered)
             .build()
         )
 
+    def leaves_searched(self, num_rows: int) -> int:
+        """For each row in a shard of so many rows: the share that is searched of a whole bank's."""
+        return -(-self._of_most_leaves * num_leaves(num_rows) // self._most_leaves)
+
     def raise_settings(self) -> bool:
         """Search twice as thoroughly from now on; False where that would be no faster than exactly."""
-        most_leaves = min(self.leaves, max(256, self.leaves // 4))
-        if self.leaves_searched >= most_leaves:
+        limit = min(self._most_leaves, max(256, self._most_leaves // 4))
+        if self._of_most_leaves >= limit:
             return False
-        self.leaves_searched = min(2 * self.leaves_searched, most_leaves)
-        self.reordered = min(2 * self.reordered, len(self._bank))
+        self._of_most_leaves = min(2 * self._of_most_leaves, limit)
+        self.reordered = min(2 * self.reordered, self._shards.num_rows)
         return True
 
-    def search(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """int32 [B, n] and float32 [B, n]: each row, then those found, nearest first, -1 for none."""
-        found, similarities = self._scann.search_batched_parallel(
-            self._bank[rows], self._found, self.reordered, self.leaves_searched
-        )
-        found = np.where(np.isnan(similarities), -1, found.astype(np.int32))
+    def search(
+        self, ids: np.ndarray, rows: np.ndarray, mine: np.ndarray | slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Search in all shards, each at its holder.
+
+        Of each row and holder, 8 bytes for each of the nearest found go to all.
+
+        Args:
+            ids: int64 [B].
+            rows: float32 [B, d], the same at all holders.
+            mine: Which of them this process wants to know of.
+
+        Returns:
+            int32 [b, n] and float32 [b, n] for those: each row, then those found, nearest first, -1
+            for none.
+        """
+        found, similarities = self._search_own_shards(rows)
+        holders, shape = self._shards.holders, (-1, *found.shape)
+        if holders.count > 1:
+            found, similarities = (
+                np.concatenate(holders.gathered(each).reshape(shape)[:, mine], axis=1)
+                for each in (found, similarities)
+            )
+            similarities, found = nearest_of(similarities, found, self._found)
+        ids, rows = ids[mine], rows[mine]
         # The row itself goes first, wherever it was found; where it was not, the last makes room.
-        own = found == rows[:, np.newaxis]
+        own = found == ids[:, np.newaxis]
         own[~own.any(axis=1), -1] = True
         order = np.argsort(~own, axis=1, kind="stable")
         found = np.take_along_axis(found, order, axis=1)
         similarities = np.take_along_axis(similarities, order, axis=1)
-        found[:, 0] = rows
-        similarities[:, 0] = np.einsum("nd,nd->n", self._bank[rows], self._bank[rows])
+        found[:, 0] = ids
+        similarities[:, 0] = np.einsum("nd,nd->n", rows, rows)
         return found, similarities
 
+    def _search_own_shards(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ids = [np.empty((len(rows), 0), np.int32)]
+        similarities = [np.empty((len(rows), 0), np.float32)]
+        for first, size, index in self._indexes:
+            found, values = index.search_batched_parallel(
+                rows,
+                min(self._found, size),
+                min(self.reordered, size),
+                self.leaves_searched(size),
+            )
+            ids.append(np.where(np.isnan(values), -1, found.astype(np.int32) + first))
+            similarities.append(np.where(np.isnan(values), -np.inf, values))
+        absent = (0, 0), (0, max(0, self._found - sum(each.shape[1] for each in ids)))
+        ids = np.pad(np.concatenate(ids, axis=1), absent, constant_values=-1)
+        similarities = np.pad(np.concatenate(similarities, axis=1), absent, constant_values=-np.inf)
+        similarities, ids = nearest_of(similarities, ids, self._found)
+        return ids, similarities
 
-def _complete(bank: np.ndarray, ids: np.ndarray, temperature: float) -> None:
+
+def _complete(shards: Shards, own: np.ndarray, ids: np.ndarray, temperature: float) -> None:
     """Search the rows exactly for which too few others were found."""
-    rows = np.flatnonzero((ids < 0).any(axis=1))
+    incomplete = (ids < 0).any(axis=1)
+    rows = shards.holders.gathered(own[incomplete])
     if len(rows):
-        ids[rows], _ = search_rows(tf.constant(bank), rows, ids.shape[1], temperature)
+        found, _ = StripeSearch(shards, ids.shape[1], temperature)(rows, shards.take(rows))
+        ids[incomplete] = found[np.isin(rows, own[incomplete])]
 
 
 def _shared(ids: np.ndarray, others: np.ndarray) -> float:

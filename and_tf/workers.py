@@ -99,3 +99,7 @@ class Workers:
             return strategy.experimental_local_results(found)[0]
 
         return gather
+
+
+ALONE = Workers()
+"""A process without others."""

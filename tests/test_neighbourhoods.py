@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from and_tf.exact_search import search_exactly
 from and_tf.neighbourhoods import Neighbourhoods, discover
+from and_tf.shards import Shards
 
 
 def unit_rows(seed: int, shape: tuple[int, int]) -> np.ndarray:
@@ -15,7 +16,7 @@ def unit_rows(seed: int, shape: tuple[int, int]) -> np.ndarray:
 
 def test_takes_a_variable_as_well_as_an_array():
     bank = unit_rows(0, (30, 8))
-    expected = search_exactly(bank, 2, 0.1)
+    expected = search_exactly(Shards([(0, bank)]), 2, 0.1)
     for given in (bank.astype(np.float64), tf.Variable(bank)):
         found = discover(given, 2, 0.1)
         np.testing.assert_array_equal(found.neighbours, expected[0])
