@@ -66,7 +66,7 @@ class EntropyEstimate:
                 ),
                 starts,
             )
-            sampled = np.concatenate(list(sums), axis=1)
+            sampled = np.concatenate([np.empty((2, 0)), *sums], axis=1)
         left_out = (places >= 0).sum(axis=1)
         others = self._num_rows - known.sum(axis=1)
         return exact + others / np.maximum(len(self._sampled) - left_out, 1) * sampled
