@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from and_tf.entropy_estimate import EntropyEstimate
-from and_tf.exact_search import Progress, StripeSearch
+from and_tf.exact_search import Progress
 from and_tf.shards import Shards, nearest_of, results_of_all
+from and_tf.stripes import StripeSearch
 from and_tf.workers import ALONE, Workers
 
 FEWEST_ROWS = 4096

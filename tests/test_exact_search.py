@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from and_tf import exact_search, pairwise
-from and_tf.exact_search import StripeSearch, search_exactly
+from and_tf.exact_search import search_exactly
 from and_tf.pairwise import search_pairs
 from and_tf.shards import Shards
+from and_tf.stripes import StripeSearch
 from tests.threads import run_workers
 
 
