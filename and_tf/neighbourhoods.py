@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from and_tf.exact_search import Progress, search_exactly
-from and_tf.scann_search import FEWEST_ROWS, Probe, load_scann, search_with_scann
+from and_tf.scann_index import FEWEST_ROWS, load_scann
+from and_tf.scann_search import Probe, search_with_scann
 from and_tf.shards import Shards
 from and_tf.workers import ALONE, Workers
 

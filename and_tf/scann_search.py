@@ -8,30 +8,21 @@ makes sense.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
-import warnings
 from collections.abc import Sequence
-from types import ModuleType
 
 import numpy as np
-import tensorflow as tf
 
 from and_tf.entropy_estimate import EntropyEstimate
 from and_tf.exact_search import Progress
-from and_tf.shards import Shards, nearest_of, results_of_all
+from and_tf.scann_index import ScannIndexes, num_leaves
+from and_tf.shards import Shards, results_of_all
 from and_tf.stripes import StripeSearch
 from and_tf.workers import ALONE, Workers
-
-FEWEST_ROWS = 4096
-"""Banks smaller than this are always searched exactly, in well under a second."""
 
 RECALL = 0.95
 OVERLAP = 0.95
 _PROBE_ROWS = 1000
 _BATCH = 16384  # rows searched between two words on the progress
-_NEAREST = 30  # rows beside itself whose terms of the entropy are exact
-_FIRST_LEAVES = 32
 _FIRST_SAMPLE, _LARGEST_SAMPLE = 16384, 65536
 
 
@@ -80,23 +71,6 @@ class Probe:
         )
 
 
-@functools.cache
-def load_scann() -> ModuleType | None:
-    """ScaNN's module of searchers, or None with a warning where it is missing or does not load."""
-    try:
-        from scann import scann_ops_pybind
-    # Its wheel for another TensorFlow is there but ends in an error of TensorFlow's loader.
-    except (ImportError, OSError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        warnings.warn(
-            f"ScaNN cannot be used, so neighbourhoods are searched exactly, in time that grows as "
-            f"N squared: {reason}. It has wheels for Linux: pip install 'scann>=1.4.2,<1.5'",
-            stacklevel=2,
-        )
-        return None
-    return scann_ops_pybind
-
-
 def search_with_scann(
     shards: Shards,
     neighbours: int,
@@ -138,7 +112,7 @@ def search_with_scann(
         """The first worker's: no two trainings of ScaNN are alike, and all are to go on alike."""
         return workers.gathered(np.array([findings]))[0]
 
-    searcher = _Searcher(shards, neighbours)
+    searcher = ScannIndexes(shards, neighbours)
     progress(0.1)
     while True:
         nearest, similarities = searcher.search(probe_ids, probe_rows)
@@ -185,120 +159,6 @@ def search_with_scann(
         progress(0.1 + 0.9 * done / max(1, len(own)))
     _complete(shards, own, ids, temperature)
     return *results_of_all(workers, own, ids, entropies), probe
-
-
-def num_leaves(num_rows: int) -> int:
-    """Parts that ScaNN cuts so many rows into.
-
-    2 sqrt(n): choosing among them takes about as long as searching those chosen. Few rows are not
-    cut but all compared.
-    """
-    return round(2 * math.sqrt(num_rows)) if num_rows >= FEWEST_ROWS else 1
-
-
-class _Searcher:
-    """ScaNN over each shard: a tree of leaves, quantised scores inside them, exact ones at the end.
-
-    Attributes:
-        reordered: Candidates, of each row in each shard, whose similarity is computed exactly.
-    """
-
-    def __init__(self, shards: Shards, neighbours: int) -> None:
-        self._shards = shards
-        self._found = min(max(neighbours, _NEAREST) + 1, shards.num_rows)
-        self._most_leaves = num_leaves(shards.num_rows)
-        self._of_most_leaves = min(_FIRST_LEAVES, self._most_leaves)
-        self.reordered = min(2 * self._found, shards.num_rows)
-        self._indexes = [(first, len(part), self._index(part)) for first, part in shards.parts]
-
-    def _index(self, part: np.ndarray):
-        num_rows, dim = part.shape
-        leaves = num_leaves(num_rows)
-        builder = load_scann().builder(part, min(self._found, num_rows), "dot_product")
-        if leaves == 1:
-            return builder.score_brute_force().build()
-        return (
-            builder.tree(
-                leaves,
-                self.leaves_searched(num_rows),
-                training_sample_size=min(num_rows, 50 * leaves),
-                training_iterations=4,
-            )
-            .score_ah(
-                4 if dim >= 64 else 2,
-                anisotropic_quantization_threshold=0.2,
-                training_sample_size=min(num_rows, 10_000),
-                training_iterations=4,
-            )
-            .reorder(self.reordered)
-            .build()
-        )
-
-    def leaves_searched(self, num_rows: int) -> int:
-        """For each row in a shard of so many rows: the share that is searched of a whole bank's."""
-        return -(-self._of_most_leaves * num_leaves(num_rows) // self._most_leaves)
-
-    def raise_settings(self) -> bool:
-        """Search twice as thoroughly from now on; False where that would be no faster than exactly."""
-        limit = min(self._most_leaves, max(256, self._most_leaves // 4))
-        if self._of_most_leaves >= limit:
-            return False
-        self._of_most_leaves = min(2 * self._of_most_leaves, limit)
-        self.reordered = min(2 * self.reordered, self._shards.num_rows)
-        return True
-
-    def search(
-        self, ids: np.ndarray, rows: np.ndarray, mine: np.ndarray | slice = slice(None)
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Search in all shards, each at its holder.
-
-        Of each row and holder, 8 bytes for each of the nearest found go to all.
-
-        Args:
-            ids: int64 [B].
-            rows: float32 [B, d], the same at all holders.
-            mine: Which of them this process wants to know of.
-
-        Returns:
-            int32 [b, n] and float32 [b, n] for those: each row, then those found, nearest first, -1
-            for none.
-        """
-        found, similarities = self._search_own_shards(rows)
-        holders, shape = self._shards.holders, (-1, *found.shape)
-        if holders.count > 1:
-            found, similarities = (
-                np.concatenate(holders.gathered(each).reshape(shape)[:, mine], axis=1)
-                for each in (found, similarities)
-            )
-            similarities, found = nearest_of(similarities, found, self._found)
-        ids, rows = ids[mine], rows[mine]
-        # The row itself goes first, wherever it was found; where it was not, the last makes room.
-        own = found == ids[:, np.newaxis]
-        own[~own.any(axis=1), -1] = True
-        order = np.argsort(~own, axis=1, kind="stable")
-        found = np.take_along_axis(found, order, axis=1)
-        similarities = np.take_along_axis(similarities, order, axis=1)
-        found[:, 0] = ids
-        similarities[:, 0] = np.einsum("nd,nd->n", rows, rows)
-        return found, similarities
-
-    def _search_own_shards(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        ids = [np.empty((len(rows), 0), np.int32)]
-        similarities = [np.empty((len(rows), 0), np.float32)]
-        for first, size, index in self._indexes:
-            found, values = index.search_batched_parallel(
-                rows,
-                min(self._found, size),
-                min(self.reordered, size),
-                self.leaves_searched(size),
-            )
-            ids.append(np.where(np.isnan(values), -1, found.astype(np.int32) + first))
-            similarities.append(np.where(np.isnan(values), -np.inf, values))
-        absent = (0, 0), (0, max(0, self._found - sum(each.shape[1] for each in ids)))
-        ids = np.pad(np.concatenate(ids, axis=1), absent, constant_values=-1)
-        similarities = np.pad(np.concatenate(similarities, axis=1), absent, constant_values=-np.inf)
-        similarities, ids = nearest_of(similarities, ids, self._found)
-        return ids, similarities
 
 
 def _complete(shards: Shards, own: np.ndarray, ids: np.ndarray, temperature: float) -> None:

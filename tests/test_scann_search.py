@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import and_tf
-from and_tf import neighbourhoods, scann_search
+from and_tf import neighbourhoods, scann_index, scann_search
 from and_tf.exact_search import search_exactly
 from and_tf.neighbourhoods import choose_searcher, discover
 from and_tf.scann_search import Probe, search_with_scann
@@ -41,9 +41,9 @@ def exact(shards):
 @pytest.fixture
 def forget_scann():
     """Have ScaNN looked for anew, now and after the test."""
-    scann_search.load_scann.cache_clear()
+    scann_index.load_scann.cache_clear()
     yield
-    scann_search.load_scann.cache_clear()
+    scann_index.load_scann.cache_clear()
 
 
 needs_scann = pytest.mark.skipif(
@@ -113,7 +113,7 @@ def test_workers_find_it_together(bank, exact, monkeypatch, count, sharded):
 
 @needs_scann
 def test_settings_are_raised_until_they_do(shards, monkeypatch):
-    monkeypatch.setattr(scann_search, "_FIRST_LEAVES", 1)
+    monkeypatch.setattr(scann_index, "_FIRST_LEAVES", 1)
     monkeypatch.setattr(scann_search, "_FIRST_SAMPLE", 32)
     _, _, probe = search_with_scann(shards, 3, TEMPERATURE)
     assert probe.recall >= 0.95 and probe.leaves_searched > 1
@@ -122,8 +122,8 @@ def test_settings_are_raised_until_they_do(shards, monkeypatch):
 
 @needs_scann
 def test_says_what_it_could_not_reach_and_what_it_used(bank, monkeypatch):
-    monkeypatch.setattr(scann_search, "_FIRST_LEAVES", 1)
-    monkeypatch.setattr(scann_search._Searcher, "raise_settings", lambda self: False)
+    monkeypatch.setattr(scann_index, "_FIRST_LEAVES", 1)
+    monkeypatch.setattr(scann_index.ScannIndexes, "raise_settings", lambda self: False)
     with pytest.warns(UserWarning, match=r"recall 0\.\d+, 0.95 wanted.*with 1 of 155 leaves"):
         found = discover(bank, 3, TEMPERATURE, "scann")
     assert found.probe.recall < 0.95
@@ -131,14 +131,14 @@ def test_says_what_it_could_not_reach_and_what_it_used(bank, monkeypatch):
 
 @needs_scann
 def test_rows_that_scann_finds_too_little_for_are_searched_exactly(shards, exact, monkeypatch):
-    search = scann_search._Searcher.search
+    search = scann_index.ScannIndexes.search
 
     def search_and_lose(self, ids, *arguments):
         found, similarities = search(self, ids, *arguments)
         found[found[:, 0] % 50 == 0, 2:] = -1
         return found, similarities
 
-    monkeypatch.setattr(scann_search._Searcher, "search", search_and_lose)
+    monkeypatch.setattr(scann_index.ScannIndexes, "search", search_and_lose)
     ids, _, _ = search_with_scann(shards, 3, TEMPERATURE)
     np.testing.assert_array_equal(ids[::50], exact[0][::50])
 
@@ -181,7 +181,7 @@ def test_auto_is_exact_up_to_where_scann_is_faster(monkeypatch):
     assert choose_searcher("auto", crossing) == "exact"
     assert choose_searcher("auto", crossing + 1) == "scann"
     assert choose_searcher("scann", crossing) == "scann"
-    assert choose_searcher("scann", scann_search.FEWEST_ROWS - 1) == "exact"
+    assert choose_searcher("scann", scann_index.FEWEST_ROWS - 1) == "exact"
     assert choose_searcher("exact", 10**7) == "exact"
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["GPU:0"])
     assert choose_searcher("auto", crossing + 1) == "exact"
