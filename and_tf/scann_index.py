@@ -49,7 +49,8 @@ class ScannIndexes:
     """ScaNN over each shard: a tree of leaves, quantised scores inside them, exact ones at the end.
 
     Attributes:
-        reordered: Candidates, of each row in each shard, whose similarity is computed exactly.
+        reordered: Candidates of each row whose similarity is computed exactly, in all shards; but
+            in each no fewer than are to be found.
     """
 
     def __init__(self, shards: Shards, neighbours: int) -> None:
@@ -79,13 +80,22 @@ class ScannIndexes:
                 training_sample_size=min(num_rows, 10_000),
                 training_iterations=4,
             )
-            .reorder(self.reordered)
+            .reorder(self._reordered(num_rows))
             .build()
         )
 
     def leaves_searched(self, num_rows: int) -> int:
-        """For each row in a shard of so many rows: the share that is searched of a whole bank's."""
-        return -(-self._of_most_leaves * num_leaves(num_rows) // self._most_leaves)
+        """For each row in a shard of so many rows, for about the recall of a whole bank.
+
+        The same share of the leaves would find less and the same number more: it is the geometric
+        mean of the two.
+        """
+        leaves = num_leaves(num_rows)
+        return min(leaves, math.ceil(self._of_most_leaves * math.sqrt(leaves / self._most_leaves)))
+
+    def _reordered(self, num_rows: int) -> int:
+        share = math.ceil(self.reordered * num_rows / self._shards.num_rows)
+        return min(num_rows, max(share, self._found))
 
     def raise_settings(self) -> bool:
         """Search twice as thoroughly from now on; False where that would be no faster than exactly."""
@@ -138,7 +148,7 @@ class ScannIndexes:
             found, values = index.search_batched_parallel(
                 rows,
                 min(self._found, size),
-                min(self.reordered, size),
+                self._reordered(size),
                 self.leaves_searched(size),
             )
             ids.append(np.where(np.isnan(values), -1, found.astype(np.int32) + first))

@@ -37,7 +37,7 @@ class Probe:
         overlap: Of those with the lowest exact entropies, the share that is chosen by the estimate.
         leaves: Parts that ScaNN cut the bank into, its shards together.
         leaves_searched: Parts that it searched for each row.
-        reordered: Candidates of a row that were compared exactly, in each shard.
+        reordered: Candidates of a row that were compared exactly, see `ScannIndexes`.
         nearest: Nearest rows, itself among them, whose terms of the entropy are exact.
         sample: Rows in the sample that the other terms are estimated from.
     """
