@@ -16,6 +16,8 @@ from and_tf.evaluation.neighbourhood_quality import consistency
 from and_tf.neighbourhoods import check_searcher, discover
 from and_tf.scann_search import Probe
 from and_tf.search_progress import SearchProgress
+from and_tf.sharded_bank import ShardedBank
+from and_tf.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,8 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
 
     Round 0 has no anchors. In round r the floor(N r / R) examples of lowest entropy are anchors.
     The round follows from the epoch, so `fit(..., initial_epoch=e)` goes on where a saved model
-    stopped; the table of a round that the model already holds is kept.
+    stopped; the table of a round that the model already holds is kept. Several workers share the
+    search.
 
     Args:
         rounds: R, the rounds after round 0.
@@ -128,15 +131,17 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
             self.model.set_neighbourhoods(0, no_anchors, no_anchors.reshape(0, 1))
             return None
         start = time.monotonic()
+        bank, workers = self.model.bank, Workers(self.model.distribute_strategy)
         with SearchProgress(f"discovery of round {round_index}") as progress:
             found = discover(
-                self.model.bank.numpy(),
+                bank.shards() if isinstance(bank, ShardedBank) else bank.numpy(),
                 self.model.neighbours,
                 self.model.temperature,
                 self.searcher,
                 seed=(self.model.seed, round_index),
                 anchor_share=round_index / self.curriculum.rounds,
-                progress=progress,
+                progress=progress if workers.is_chief else lambda share: None,
+                workers=workers,
             )
         anchors = select_anchors(found.entropy, round_index, self.curriculum.rounds)
         self.model.set_neighbourhoods(round_index, anchors, found.neighbours[anchors])

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from and_tf.pairwise import entropy_of_sums, logit_shift, logits_and_powers, num_cores
+from and_tf.logits import entropy_of_sums, logit_shift, logits_and_powers
+from and_tf.pairwise import num_cores
+from and_tf.shards import Shards
 
 _BLOCK = 768  # rows, and columns, of a block of similarities that stays in the cache
 
@@ -21,7 +23,7 @@ class EntropyEstimate:
     over samples, and the sum of p log p follows in the same way.
 
     Args:
-        bank: float32 [N, d], rows of about unit length.
+        shards: The bank, rows of about unit length.
         sample: int [u], distinct ids.
         temperature: tau of the entropy.
 
@@ -29,12 +31,12 @@ class EntropyEstimate:
         ValueError: Rows far from unit length.
     """
 
-    def __init__(self, bank: np.ndarray, sample: np.ndarray, temperature: float) -> None:
-        self._bank = bank
+    def __init__(self, shards: Shards, sample: np.ndarray, temperature: float) -> None:
+        self._num_rows = shards.num_rows
         self._temperature = np.float32(temperature)
-        self._sampled = bank[sample] / self._temperature
-        self._shift = logit_shift(bank, temperature)
-        self._place = np.full(len(bank), -1, np.int32)  # of each id in the sample
+        self._sampled = shards.take(sample) / self._temperature
+        self._shift = logit_shift(shards, temperature)
+        self._place = np.full(shards.num_rows, -1, np.int32)  # of each id in the sample
         self._place[sample] = np.arange(len(sample))
 
     def partition_sums(
@@ -43,7 +45,7 @@ class EntropyEstimate:
         """Estimates of sum e^(s - c) and sum (s - c) e^(s - c) over all rows, c one constant.
 
         Args:
-            rows: int [B], ids.
+            rows: float32 [B, d].
             nearest: int [B, n], distinct ids that are summed exactly, -1 for none.
             similarities: float32 [B, n].
 
@@ -60,13 +62,13 @@ class EntropyEstimate:
         with threadpool_limits(1), ThreadPoolExecutor(num_cores()) as pool:
             sums = pool.map(
                 lambda start: self._sampled_sums(
-                    self._bank[rows[start : start + _BLOCK]], places[start : start + _BLOCK]
+                    rows[start : start + _BLOCK], places[start : start + _BLOCK]
                 ),
                 starts,
             )
-            sampled = np.concatenate(list(sums), axis=1)
+            sampled = np.concatenate([np.empty((2, 0)), *sums], axis=1)
         left_out = (places >= 0).sum(axis=1)
-        others = len(self._bank) - known.sum(axis=1)
+        others = self._num_rows - known.sum(axis=1)
         return exact + others / np.maximum(len(self._sampled) - left_out, 1) * sampled
 
     def __call__(

@@ -10,7 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from and_tf.exact_search import Progress, search_exactly
-from and_tf.scann_search import FEWEST_ROWS, Probe, load_scann, search_with_scann
+from and_tf.scann_index import FEWEST_ROWS, load_scann
+from and_tf.scann_search import Probe, search_with_scann
+from and_tf.shards import Shards
+from and_tf.workers import ALONE, Workers
 
 SEARCHERS = ("exact", "scann", "auto")
 EXACT_UP_TO = 60_000
@@ -38,18 +41,20 @@ class Neighbourhoods:
 
 
 def discover(
-    bank: np.ndarray | tf.Tensor,
+    bank: np.ndarray | tf.Tensor | list[tuple[int, np.ndarray]],
     neighbours: int,
     temperature: float,
     searcher: str = "auto",
     seed: int | Sequence[int] = 0,
     anchor_share: float = 0.25,
     progress: Progress = lambda share: None,
+    workers: Workers = ALONE,
 ) -> Neighbourhoods:
     """Find every row's neighbours and entropy.
 
     Args:
-        bank: float [N, d], rows of about unit length.
+        bank: float [N, d], rows of about unit length; or the shards of it that this process holds,
+            each the first row's id and float [n, d], where the workers have others.
         neighbours: k, the number of neighbours without the row itself.
         temperature: tau of the entropy.
         searcher: "exact" compares all rows with all. "scann" is approximate, in time that grows
@@ -58,27 +63,32 @@ def discover(
         seed: Of what "scann" draws.
         anchor_share: The share of rows that will be anchors, for the `Probe` of "scann".
         progress: Told the share of the work that is done, from 0 to 1.
+        workers: Who search together: all call it with the same arguments but for their shards.
 
     Returns:
-        The `Neighbourhoods`. The entropy counts the row itself, the neighbours do not.
+        The `Neighbourhoods`, the same for all workers. The entropy counts the row itself, the neighbours do not.
 
     Raises:
         ValueError: k is not between 1 and N - 1, rows far from unit length, or another searcher.
 
     Source: Eq. 1 and Eq. 5 of the AND paper.
     """
-    bank = np.ascontiguousarray(bank, np.float32)
-    if not 1 <= neighbours < len(bank):
+    if isinstance(bank, list):
+        shards = Shards(bank, workers)
+    else:
+        shards = Shards([(0, np.asarray(bank))])
+    if not 1 <= neighbours < shards.num_rows:
         raise ValueError(
             "The number of neighbours must be at least 1 and less than the number of examples. "
-            f"Received: neighbours={neighbours}, examples={len(bank)}"
+            f"Received: neighbours={neighbours}, examples={shards.num_rows}"
         )
-    if choose_searcher(searcher, len(bank)) == "exact":
-        return Neighbourhoods(*search_exactly(bank, neighbours, temperature, progress))
+    exact = choose_searcher(searcher, shards.num_rows) == "exact"
+    if workers.gathered(np.array([exact], np.int32)).any():  # ScaNN may be missing at one of them
+        return Neighbourhoods(*search_exactly(shards, neighbours, temperature, progress, workers))
     found = Neighbourhoods(
-        *search_with_scann(bank, neighbours, temperature, seed, anchor_share, progress)
+        *search_with_scann(shards, neighbours, temperature, seed, anchor_share, progress, workers)
     )
-    if shortfall := found.probe.shortfall():
+    if workers.is_chief and (shortfall := found.probe.shortfall()):
         warnings.warn(shortfall, stacklevel=2)
     return found
 

@@ -128,3 +128,4 @@ class Workers:
 
 
 ALONE = Workers()
+"""A process without others."""

@@ -24,6 +24,7 @@ import tensorflow as tf
 from and_tf.exact_search import search_exactly
 from and_tf.neighbourhoods import Neighbourhoods, choose_searcher, discover
 from and_tf.search_progress import SearchProgress
+from and_tf.shards import Shards
 from benchmarks.measuring import Comparison, paired, parser, peer, report
 
 FLOOR_ROWS = 1024  # of a block of the floor's product, the fastest of 256 to 4096
@@ -50,7 +51,7 @@ def product(bank: tf.Tensor, num_rows: int) -> None:
 def agreement(found: Neighbourhoods, bank: np.ndarray, neighbours: int, temperature: float) -> dict:
     """What is the same as in an exact search: neighbours, and the lowest quarters of entropy."""
     start = time.perf_counter()
-    ids, entropy = search_exactly(bank, neighbours, temperature)
+    ids, entropy = search_exactly(Shards([(0, bank)]), neighbours, temperature)
     seconds = time.perf_counter() - start
     same = (found.neighbours[:, :, np.newaxis] == ids[:, np.newaxis]).any(axis=1).mean()
     figures = {"exact search (s)": seconds, "recall": float(same)}

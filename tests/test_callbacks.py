@@ -9,7 +9,7 @@ from and_tf import neighbourhoods
 from and_tf.curriculum import Curriculum, select_anchors
 from and_tf.evaluation.knn import knn_accuracy
 from and_tf.neighbourhoods import discover
-from and_tf.scann_search import load_scann
+from and_tf.scann_index import load_scann
 
 N = 24
 RNG = np.random.default_rng(0)

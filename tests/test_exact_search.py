@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from and_tf import exact_search, pairwise
-from and_tf.exact_search import search_exactly, search_rows
+from and_tf.exact_search import search_exactly
 from and_tf.pairwise import search_pairs
+from and_tf.shards import Shards
+from and_tf.stripes import StripeSearch
+from tests.threads import run_workers
 
 
 def unit_rows(seed: int, shape: tuple[int, int]) -> np.ndarray:
@@ -27,19 +29,74 @@ def naive(bank: np.ndarray, neighbours: int, temperature: float):
     return np.array(ids), np.array(entropies)
 
 
-def on_gpu(bank: np.ndarray, neighbours: int, temperature: float):
-    """The stripes that a GPU searches, on whatever there is."""
-    return search_rows(tf.constant(bank), np.arange(len(bank)), neighbours, temperature)
+def whole(bank: np.ndarray, neighbours: int, temperature: float):
+    return search_exactly(Shards([(0, bank)]), neighbours, temperature)
+
+
+def in_stripes(bank: np.ndarray, neighbours: int, temperature: float):
+    """As a GPU searches, on whatever there is."""
+    search = StripeSearch(Shards([(0, bank)]), neighbours, temperature)
+    return search(np.arange(len(bank)), bank)
 
 
 def in_blocks(block_size: int):
     def search(bank: np.ndarray, neighbours: int, temperature: float):
-        return search_pairs(bank, neighbours, temperature, lambda share: None, block_size)
+        shards = Shards([(0, bank)])
+        return search_pairs(
+            shards, neighbours, temperature, lambda share: None, block_size=block_size
+        )
 
     return search
 
 
-SEARCHES = {"whole": search_exactly, "gpu": on_gpu, "1": in_blocks(1), "17": in_blocks(17)}
+def cut(bank: np.ndarray, number: int) -> list[tuple[int, np.ndarray]]:
+    """So many shards, each half as large as the one before, and the last without rows."""
+    bounds = [0, *(len(bank) - len(bank) // 2**part for part in range(1, number - 1)), len(bank)]
+    return [*zip(bounds, np.split(bank, bounds[1:-1]), strict=False), (len(bank), bank[:0])]
+
+
+def in_shards(search):
+    def search_shards(bank: np.ndarray, neighbours: int, temperature: float):
+        return search(Shards(cut(bank, 5)), neighbours, temperature)
+
+    return search_shards
+
+
+def stripes_of_shards(shards: Shards, neighbours: int, temperature: float):
+    ids = np.arange(shards.num_rows)
+    return StripeSearch(shards, neighbours, temperature)(ids, shards.take(ids))
+
+
+def by_workers(count: int, sharded: bool):
+    """The bank is everyone's, or dealt out by shards."""
+
+    def search(bank: np.ndarray, neighbours: int, temperature: float):
+        def of_worker(worker):
+            parts = cut(bank, 5)[worker.rank :: count]
+            shards = Shards(parts, worker) if sharded else Shards([(0, bank)])
+            return search_exactly(shards, neighbours, temperature, workers=worker)
+
+        first, *others = run_workers(count, of_worker)
+        for other in others:
+            for mine, theirs in zip(first, other, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+        return first
+
+    return search
+
+
+SEARCHES = {
+    "whole": whole,
+    "stripes": in_stripes,
+    "blocks of 1": in_blocks(1),
+    "blocks of 17": in_blocks(17),
+    "shards": in_shards(search_exactly),
+    "stripes of shards": in_shards(stripes_of_shards),
+    "2 workers": by_workers(2, sharded=False),
+    "3 workers": by_workers(3, sharded=False),
+    "2 workers, sharded": by_workers(2, sharded=True),
+    "3 workers, sharded": by_workers(3, sharded=True),
+}
 
 
 @pytest.mark.parametrize("neighbours", [1, 5, 60])
@@ -73,9 +130,10 @@ def test_never_a_neighbour_of_itself_even_among_copies(search):
     assert all(len(set(ids)) == 3 for ids in found)
 
 
-def test_the_lower_id_comes_first_among_copies():
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_the_lower_id_comes_first_among_copies(search):
     bank = np.tile(np.eye(4, dtype=np.float32), (6, 1))  # dot products without rounding
-    found, _ = in_blocks(5)(bank, 5, 0.1)
+    found, _ = search(bank, 5, 0.1)
     expected = [[j for j in range(i % 4, 24, 4) if j != i] for i in range(24)]
     np.testing.assert_array_equal(found, expected)
 
@@ -98,14 +156,14 @@ def test_refuses_rows_that_float32_cannot_hold(value):
     bank = unit_rows(0, (10, 4))
     bank[3] *= value
     with pytest.raises(ValueError, match="about unit length. Received: squared lengths from"):
-        search_exactly(bank, 1, 0.1)
+        whole(bank, 1, 0.1)
 
 
 @pytest.mark.parametrize("gpus", [[], ["GPU:0"]])
 def test_progress_rises_to_the_whole(monkeypatch, gpus):
     monkeypatch.setattr(exact_search.tf.config, "get_visible_devices", lambda kind: gpus)
     seen = []
-    search_exactly(unit_rows(0, (2000, 4)), 1, 0.1, seen.append)
+    search_exactly(Shards([(0, unit_rows(0, (2000, 4)))]), 1, 0.1, seen.append)
     assert seen == sorted(seen) and seen[-1] == 1 and seen[0] > 0
 
 
@@ -115,3 +173,35 @@ def test_threads_do_not_change_a_bit(monkeypatch):
     monkeypatch.setattr(pairwise, "num_cores", lambda: 1)
     for a, b in zip(several, in_blocks(32)(bank, 2, 0.1), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("gpus", [[], ["GPU:0"]])
+def test_workers_find_together_what_one_finds_and_send_little(monkeypatch, gpus):
+    monkeypatch.setattr(exact_search.tf.config, "get_visible_devices", lambda kind: gpus)
+    bank = unit_rows(3, (3000, 16))
+    expected = whole(bank, 2, 0.1)
+
+    def search(worker):
+        return search_exactly(Shards([(0, bank)]), 2, 0.1, workers=worker), worker.sent
+
+    for found, sent in run_workers(3, search):
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+        assert sent <= len(bank) * (16 + 8 * 2 + 20) + 100
+
+
+def test_each_worker_compares_its_share_of_the_pairs(monkeypatch):
+    bank, compared = unit_rows(4, (600, 4)), []
+    compare_blocks = pairwise._Pairs._compare_blocks
+
+    def note(self, block, other, buffers):
+        compared.append((block.ids.start, other.ids.start))
+        return compare_blocks(self, block, other, buffers)
+
+    monkeypatch.setattr(pairwise._Pairs, "_compare_blocks", note)
+
+    def search(worker):
+        search_pairs(Shards([(0, bank)]), 1, 0.1, lambda share: None, worker, block_size=20)
+
+    run_workers(3, search)
+    assert len(compared) == len(set(compared)) == 30 * 31 // 2
