@@ -21,6 +21,25 @@ class RandomUnitRows(keras.initializers.Initializer):
         rows = tf.random.stateless_normal(shape, seed=[self.seed, 0], dtype=dtype or "float32")
         return tf.math.l2_normalize(rows, axis=-1)
 
+    def part(self, first: int, last: int, dim: int) -> tf.Tensor:
+        """Rows [first, last) of those that a call gives, float32 [last - first, dim], on the CPU.
+
+        Dividing by their lengths may round otherwise.
+
+        The generator counts: each step of its counter is four numbers (Salmon et al., "Parallel
+        random numbers: as easy as 1, 2, 3", SC 2011), so that it can start anywhere.
+        """
+        steps, extra = divmod(first * dim, 4)
+        with tf.device("CPU:0"):
+            found = tf.raw_ops.StatelessRandomGetKeyCounter(seed=[self.seed, 0])
+            numbers = tf.raw_ops.StatelessRandomNormalV2(
+                shape=[extra + (last - first) * dim],
+                key=found.key,
+                counter=found.counter + tf.constant([steps, 0], tf.uint64),
+                alg=tf.raw_ops.StatelessRandomGetAlg(),
+            )
+            return tf.math.l2_normalize(tf.reshape(numbers[extra:], [-1, dim]), axis=-1)
+
     def get_config(self) -> dict:
         return {"seed": self.seed}
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from and_tf import replicas
 from and_tf.memory import RandomUnitRows
 from and_tf.workers import Workers
+
+_PIECE = 8192  # rows; TensorFlow keeps the memory of larger tensors for itself
 
 
 class ShardedBank:
@@ -45,8 +49,8 @@ class ShardedBank:
         self._workers = Workers(strategy)
         first = self._workers.rank * len(self._local)
         self._own_replicas = range(first, first + len(self._local))
-        with tf.device("CPU:0"):  # an accelerator might not hold all rows
-            self.assign(RandomUnitRows(seed)(self.shape))
+        rows = RandomUnitRows(seed)
+        self._fill(lambda first, last: rows.part(first, last, dim))
 
     def shards(self) -> list[tuple[int, np.ndarray]]:
         """The shards of this process: the first row's id, and float32 [n, d] with 0 <= n <= S."""
@@ -74,9 +78,15 @@ class ShardedBank:
             raise ValueError(
                 f"{self.path} takes rows of shape {self.shape}. Received: {tuple(rows.shape)}"
             )
+        self._fill(lambda first, last: rows[first:last])
+
+    def _fill(self, rows: Callable[[int, int], np.ndarray | tf.Tensor]) -> None:
+        """Replace all rows by those that `rows` gives from an id to another, a few at a time."""
         for variable, first, count in map(self._shard, self._own_replicas):
             shard = np.zeros(variable.shape, np.float32)
-            shard[:count] = rows[first : first + count]
+            for start in range(0, count, _PIECE):
+                stop = min(start + _PIECE, count)
+                shard[start:stop] = rows(first + start, first + stop)
             variable.assign(shard)
 
     def own_shard(self) -> tuple[tf.Variable, int, int]:

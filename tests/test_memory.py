@@ -39,3 +39,11 @@ def test_initial_rows_cover_the_sphere_and_follow_the_seed():
     np.testing.assert_allclose(np.cov(rows.T), np.eye(16) / 16, atol=0.015)
     np.testing.assert_array_equal(rows, RandomUnitRows.from_config({"seed": 3})((2000, 16)))
     assert not np.allclose(rows, RandomUnitRows(seed=4)((2000, 16)))
+
+
+@pytest.mark.parametrize("dim", [5, 8])
+def test_a_part_of_the_first_rows_is_that_of_all(dim):
+    rows = RandomUnitRows(seed=2**32 - 1)
+    whole = rows((1000, dim)).numpy()
+    for first, last in ((0, 1000), (0, 3), (7, 8), (331, 999), (1000, 1000)):
+        np.testing.assert_allclose(rows.part(first, last, dim), whole[first:last], rtol=1e-6)
