@@ -18,6 +18,7 @@ from and_tf.errors import CheckpointError
 from and_tf.files import replacing
 from and_tf.model import AND
 from and_tf.watchdog import check_finite
+from and_tf.workers import ALONE, Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +47,22 @@ class Checkpoints:
         keep: How many of the latest checkpoints are kept.
         keep_epochs: Checkpoints after so many epochs are kept for good, for instance those that end
             a round.
+        workers: Who trains together: the chief alone writes, all can read.
     """
 
     def __init__(
-        self, folder: Path, batch_size: int, keep: int = 2, keep_epochs: Collection[int] = ()
+        self,
+        folder: Path,
+        batch_size: int,
+        keep: int = 2,
+        keep_epochs: Collection[int] = (),
+        workers: Workers = ALONE,
     ) -> None:
         self.folder = folder
         self.batch_size = batch_size
         self.keep = keep
         self.keep_epochs = keep_epochs
+        self.workers = workers
 
     def paths(self) -> list[Path]:
         """The checkpoints at hand, latest first."""
@@ -65,7 +73,7 @@ class Checkpoints:
         return step == 0 and epoch in self.keep_epochs
 
     def save(self, model: AND) -> Path:
-        """Write the model's checkpoint unless it is there already.
+        """Write the model's checkpoint unless it is there already. All workers call it.
 
         Raises:
             NonFiniteError: The model is not worth keeping. Earlier checkpoints stand.
@@ -73,15 +81,19 @@ class Checkpoints:
         """
         position = Position.of(model, self.batch_size)
         path = self.folder / f"epoch-{position.epoch:06d}-step-{position.step:08d}.keras"
-        if not path.exists():
+        if self.workers.anyone(self.workers.is_chief and not path.exists()):
             check_finite(model)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                model.save(temporary)
-            for old in self.paths()[self.keep :]:
-                if not self._is_kept(old):
-                    old.unlink()
+            if self.workers.is_chief:
+                self._write(model, path)
         return path
+
+    def _write(self, model: AND, path: Path) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            model.save(temporary)
+        for old in self.paths()[self.keep :]:
+            if not self._is_kept(old):
+                old.unlink()
 
     def load_latest(self) -> AND | None:
         """The latest model that can be read, or None if there is no checkpoint.
@@ -98,7 +110,7 @@ class Checkpoints:
             except CheckpointError as error:
                 unreadable.append((path, str(error)))
                 continue
-            for broken, reason in unreadable:
+            for broken, reason in unreadable if self.workers.is_chief else ():
                 print(f"warning: left out checkpoint {broken.name}: {reason}", file=sys.stderr)
                 broken.rename(broken.with_suffix(".unreadable"))
             return model
@@ -164,7 +176,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         # Before a step rather than after the last, so that an epoch's end is saved as such.
         if self.every_minutes is None or batch == 0:
             return
-        if time.monotonic() - self._saved >= 60 * self.every_minutes:
+        is_due = time.monotonic() - self._saved >= 60 * self.every_minutes
+        if self.checkpoints.workers.anyone(is_due):  # their clocks differ
             self._save()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

@@ -221,7 +221,11 @@ class TrainConfig(_Section):
     devices: Literal["auto", "cpu", "gpu"] | PositiveInt = Field(
         "auto",
         description="Devices that share each batch, to the same result: all GPUs or else the CPU "
-        "(auto), all GPUs (gpu), the CPU, or so many GPUs; without GPUs, so many parts of the CPU",
+        "(auto), all GPUs (gpu), the CPU, or so many GPUs; without GPUs, so many parts of the CPU. Of "
+        "several machines, those of each",
+    )
+    worker_timeout_seconds: PositiveFloat = Field(
+        60, description="On several machines, when one that does not answer any more is given up"
     )
     precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
         "float32",

@@ -5,26 +5,33 @@ from __future__ import annotations
 from typing import Literal
 
 import tensorflow as tf
+from tensorflow.python.distribute import collective_all_reduce_strategy
+
+from and_tf.cluster import Cluster
+
+_START_SECONDS = 900.0  # schedulers start machines minutes apart
 
 
-def choose_strategy(devices: Literal["auto", "cpu", "gpu"] | int) -> tf.distribute.Strategy:
+def choose_strategy(
+    devices: Literal["auto", "cpu", "gpu"] | int,
+    cluster: Cluster | None = None,
+    worker_timeout: float = 60.0,
+) -> tf.distribute.Strategy:
     """The strategy under whose scope a model is to be made. Call it before TensorFlow computes.
 
     Args:
         devices: "auto" takes all visible GPUs, or the CPU where there is none; "gpu" all visible
             GPUs; "cpu" the CPU. A number is that of the replicas, on as many GPUs, or where there
-            is none on as many logical devices that share the CPU, which is for tests.
+            is none on as many logical devices that share the CPU, which is for tests. Of several
+            machines, those of each.
+        cluster: The machines, that of TF_CONFIG by default. With several it waits until all are there.
+        worker_timeout: Seconds in which a machine that does not answer any more is given up.
 
     Raises:
-        ValueError: Devices that are not there, several machines, or a division of the CPU after
-            TensorFlow has begun to compute.
+        ValueError: Devices that are not there, a division of the CPU after TensorFlow has begun to
+            compute or on several machines, a malformed TF_CONFIG, or machines that do not come.
     """
-    workers = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec().as_dict()
-    if sum(map(len, workers.values())) > 1:
-        raise ValueError(
-            "train.devices: training on several machines is not supported; unset TF_CONFIG. "
-            f"Received: TF_CONFIG with the cluster {workers}"
-        )
+    cluster = cluster or Cluster.of_environment()
     if devices == "cpu" and tf.config.get_visible_devices("GPU"):
         _hide_gpus()
     gpus = tf.config.get_visible_devices("GPU")
@@ -38,6 +45,8 @@ def choose_strategy(devices: Literal["auto", "cpu", "gpu"] | int) -> tf.distribu
             f"hide them by CUDA_VISIBLE_DEVICES= to train on the CPU. Received: {devices}"
         )
     replicas = devices if isinstance(devices, int) else len(gpus)
+    if cluster.count > 1:
+        return _join(cluster, gpus[:replicas], replicas, worker_timeout)
     if replicas <= 1:
         return tf.distribute.get_strategy()
     if gpus:
@@ -48,6 +57,33 @@ def choose_strategy(devices: Literal["auto", "cpu", "gpu"] | int) -> tf.distribu
         [f"CPU:{number}" for number in range(replicas)],
         cross_device_ops=tf.distribute.ReductionToOneDevice(),
     )
+
+
+def _join(
+    cluster: Cluster, gpus: list, replicas: int, worker_timeout: float
+) -> tf.distribute.MultiWorkerMirroredStrategy:
+    """The strategy of several machines, once all of them are there."""
+    if not gpus and replicas > 1:
+        raise ValueError(
+            "train.devices: of several machines each has one CPU; set it to 1. "
+            f"Received: {replicas}"
+        )
+    if gpus:
+        tf.config.set_visible_devices(gpus, "GPU")
+    # TensorFlow has no public way to set them: it asks every worker that often whether it is alive.
+    extended = collective_all_reduce_strategy.CollectiveAllReduceExtended
+    extended._check_health_initial_timeout = _START_SECONDS
+    extended._check_health_interval = worker_timeout / 4
+    extended._check_health_timeout = worker_timeout / 4
+    extended._check_health_retry_limit = 2
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (RuntimeError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"The machines of TF_CONFIG did not come together within {_START_SECONDS:g} s, or the port of "
+            f"this one is taken: {str(error).splitlines()[0]}. Received: "
+            f"{cluster.name(cluster.rank)} of {', '.join(cluster.addresses)}"
+        ) from error
 
 
 def _hide_gpus() -> None:

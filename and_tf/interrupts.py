@@ -17,6 +17,7 @@ class StopWhenAsked(keras.callbacks.Callback):
     """Saves a checkpoint and raises `Interrupted` at the next boundary of a step after a signal.
 
     Use `with stop.listening():` around `fit`. A second signal stops at once, as it would without.
+    Where several workers train together, the signal of one stops all.
 
     Args:
         checkpoints: Where the checkpoint goes.
@@ -47,9 +48,9 @@ class StopWhenAsked(keras.callbacks.Callback):
         print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
     def _stop_if_asked(self) -> None:
-        if self._received is not None:
+        if self.checkpoints.workers.anyone(self._received is not None):
             self.checkpoints.save(self.model)
-            raise Interrupted(self._received)
+            raise Interrupted(self._received or signal.SIGTERM)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         self._stop_if_asked()

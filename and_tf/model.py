@@ -14,11 +14,12 @@ require_tensorflow()
 import keras
 import tensorflow as tf
 
-from and_tf import replicas
+from and_tf import multi_worker, replicas
 from and_tf.gradient_check import GradientCheck
 from and_tf.memory import RandomUnitRows, updated_rows
 from and_tf.objective import neighbourhood_losses
 from and_tf.replica_limits import check_encoder, check_training
+from and_tf.workers import Workers
 
 
 @keras.saving.register_keras_serializable(package="and_tf")
@@ -29,8 +30,9 @@ class AND(keras.Model):
     of each; `predict(images)` gives float32 unit embeddings [N, d]. Without anchors it learns every
     image as its own class; `NeighbourhoodDiscovery` sets the anchors round by round.
 
-    Made, with encoder and optimiser, within the scope of a `tf.distribute.MirroredStrategy`, it
-    trains on several devices to the same result: each has its part of the batch and the whole bank.
+    Made, with encoder and optimiser, within the scope of a `tf.distribute.MirroredStrategy` or
+    `MultiWorkerMirroredStrategy`, it trains on several devices, of several machines, to the same
+    result: each has its part of the batch and the whole bank.
 
     Args:
         encoder: `keras.Model` from images to unit embeddings [B, d], which normalises pixels inside.
@@ -54,7 +56,7 @@ class AND(keras.Model):
     Raises:
         ValueError: An argument out of its range, an encoder without a flat embedding, or one that
             would train otherwise on several devices.
-        NotImplementedError: Several replicas under another strategy than MirroredStrategy.
+        NotImplementedError: Several replicas under another strategy than these.
     """
 
     def __init__(
@@ -118,10 +120,17 @@ class AND(keras.Model):
     def fit(self, x=None, y=None, **kwargs) -> keras.callbacks.History:
         """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
 
+        On several machines `x` is a `tf.data.Dataset` of whole batches, the same on each.
+
         Raises:
             ValueError: Ids that are missing, not integers, out of range, or not unique; what
                 several replicas would train otherwise than one device.
         """
+        if self._has_workers:
+            for name in ("validation_data", "validation_split"):
+                if kwargs.get(name):
+                    raise ValueError(f"{name} is not evaluated on several machines: leave it out.")
+            return super().fit(self._distributed(x, y, kwargs, "steps_per_epoch"), **kwargs)
         if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size and x.max() <= 1:
             warnings.warn(
                 "AND takes pixels as they are stored, 0 to 255; these are at most "
@@ -136,6 +145,39 @@ class AND(keras.Model):
                 "instance np.arange(len(images)). Received: images alone"
             )
         return super().fit(x, y, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        """As `keras.Model.evaluate`; on several machines as `fit` takes its images."""
+        if self._has_workers:
+            return super().evaluate(self._distributed(x, y, kwargs, "steps"), **kwargs)
+        return super().evaluate(x, y, **kwargs)
+
+    def predict(self, x, batch_size: int | None = None, **kwargs) -> np.ndarray:
+        """As `keras.Model.predict`; on several machines each embeds its share, and has the result."""
+        if not self._has_workers:
+            return super().predict(x, batch_size=batch_size, **kwargs)
+        if not isinstance(x, tf.data.Dataset):
+            x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
+        return multi_worker.predict(self, x)
+
+    @property
+    def _has_workers(self) -> bool:
+        return Workers(self.distribute_strategy).count > 1
+
+    def _distributed(self, x, y, options: dict, steps: str) -> tf.distribute.DistributedDataset:
+        """The batches that `x` gives the replicas; how many, if it ends, goes into the options."""
+        if isinstance(x, tf.distribute.DistributedDataset):
+            return x
+        if not isinstance(x, tf.data.Dataset) or y is not None:
+            raise ValueError(
+                "On several machines give a tf.data.Dataset of batches (images, indices) that is the "
+                "same on each, for instance and_tf.data.from_arrays(images).training_batches(128, "
+                f"seed=0). Received: {type(x).__name__}"
+            )
+        if (count := int(x.cardinality())) > 0:
+            x = x.repeat()
+            options[steps] = options.get(steps) or count
+        return multi_worker.distributed(self.distribute_strategy, x)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
         """Nothing: all is built.
@@ -156,7 +198,19 @@ class AND(keras.Model):
         if strategy.num_replicas_in_sync > 1:
             with strategy.scope():  # where replicas, at their first step, are not
                 self.optimizer.build(self.trainable_variables)
-        return super().make_train_function(force)
+        if not self._has_workers:
+            return super().make_train_function(force)
+        if self.train_function is None or force:
+            self.train_function = multi_worker.across_replicas(self, self.train_step)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False):
+        """As Keras's, on several machines, too."""
+        if not self._has_workers:
+            return super().make_test_function(force)
+        if self.test_function is None or force:
+            self.test_function = multi_worker.across_replicas(self, self.test_step)
+        return self.test_function
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
         images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)

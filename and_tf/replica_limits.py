@@ -12,16 +12,18 @@ def check_encoder(encoder: keras.Model) -> None:
     """Make sure that an encoder gives the results of one device under the strategy in scope.
 
     Raises:
-        NotImplementedError: A strategy of several replicas other than `tf.distribute.MirroredStrategy`.
+        NotImplementedError: A strategy of several replicas other than `tf.distribute.MirroredStrategy`
+            and `MultiWorkerMirroredStrategy`.
         ValueError: An encoder made outside its scope, or batch norm that is not synchronised.
     """
     strategy = tf.distribute.get_strategy()
     if strategy.num_replicas_in_sync == 1:
         return
-    if not isinstance(strategy, tf.distribute.MirroredStrategy):
+    known = tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy
+    if not isinstance(strategy, known):
         raise NotImplementedError(
-            "AND trains on several devices of one machine, under tf.distribute.MirroredStrategy. "
-            f"Received: {type(strategy).__name__}"
+            "AND trains on several devices under tf.distribute.MirroredStrategy or "
+            f"MultiWorkerMirroredStrategy. Received: {type(strategy).__name__}"
         )
     if not all(is_mirrored(variable) for variable in encoder.variables):
         raise ValueError(

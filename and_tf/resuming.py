@@ -11,17 +11,16 @@ from and_tf.config import ConfigError, RunConfig
 if TYPE_CHECKING:
     from and_tf.data.image_set import ImageSet
 
+_PLACES = ("data.data_dir", "data.path", "data.test_path", "data.labels")
 # May differ when a run goes on: where its images lie (their names and number may not), what it
 # computes on and reports, and how fast it learns, for a run that diverged.
 _FREE = (
-    "data.data_dir",
-    "data.path",
-    "data.test_path",
-    "data.labels",
+    *_PLACES,
     "optimizer.learning_rate",
     "optimizer.drops",
     "optimizer.drop_factor",
     "train.devices",
+    "train.worker_timeout_seconds",
     "train.checkpoint_every_epochs",
     "train.checkpoint_every_minutes",
     "train.keep_checkpoints",
@@ -54,6 +53,13 @@ def check_same_config(begun_with: RunConfig, asked_for: RunConfig) -> None:
         ]
     if problems:
         raise ConfigError(problems)
+
+
+def without_places(config: RunConfig) -> dict:
+    """A config as JSON without where its images lie, which may differ from machine to machine."""
+    return config.model_dump(
+        mode="json", exclude={"data": {key.removeprefix("data.") for key in _PLACES}}
+    )
 
 
 def fingerprint(images: ImageSet) -> dict:

@@ -76,7 +76,7 @@ class RunDirectory:
             RunDirectoryError: It holds a run or anything else and neither was asked for, it is not
                 a directory that can be written to, or another process is using it.
         """
-        self._check(overwrite, resume)
+        self.check(overwrite, resume)
         is_new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,12 @@ class RunDirectory:
                 self._remove()
             os.close(lock)
 
-    def _check(self, overwrite: bool, resume: bool) -> None:
+    def check(self, overwrite: bool = False, resume: bool = False) -> None:
+        """Make sure, as `taken` does, that a run may begin or go on here.
+
+        Raises:
+            RunDirectoryError: It may not.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise RunDirectoryError(f"The run directory is not a directory. Received: {self.path}")
         if self.holds_run and not (overwrite or resume):

@@ -5,21 +5,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from and_tf import commands
 from and_tf.backend import require_tensorflow
+from and_tf.cluster import Cluster
 from and_tf.commands import fail, quieten, refusing_bad_input
 from and_tf.config import RunConfig, load_config
 from and_tf.errors import Interrupted, NumbersError, RunError
 from and_tf.files import replacing, write_text
-from and_tf.resuming import check_same_config, check_same_images, fingerprint
+from and_tf.resuming import check_same_config, check_same_images, fingerprint, without_places
 from and_tf.run_directory import RunDirectory, RunDirectoryError
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from and_tf.callbacks import KNNEvaluation
+    from and_tf.checkpoints import Position
     from and_tf.data.image_set import ImageSet
     from and_tf.model import AND
+    from and_tf.workers import Workers
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -50,22 +59,34 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0 done, 2 bad input or a run that cannot go on, 128 + n stopped by signal n.
     """
     args = parse_arguments(arguments)
+    cluster = Cluster()
     try:
         require_tensorflow()
+        cluster = Cluster.of_environment()
         config, run = choose_run(args)
-        with run.taken(args.overwrite, args.resume):
-            train(config, run, resume=args.resume)
+        with run_directory_held(run, args, cluster):
+            train(config, run, resume=args.resume, cluster=cluster)
     except Interrupted as interruption:
         message = f"stopped by {interruption}; the checkpoint is written: go on with --resume"
         return fail(message, interruption.exit_code)
     except KeyboardInterrupt:
         return fail("stopped at once; go on from the last checkpoint with --resume", 130)
     except Exception as error:
-        message = explain(error)
+        message = cluster.explain_loss(error) or explain(error)
         if message is None:
             raise
         return fail(message, 2)
     return 0
+
+
+def run_directory_held(
+    run: RunDirectory, args: argparse.Namespace, cluster: Cluster
+) -> AbstractContextManager:
+    """The chief takes the directory; the other workers only look whether it may."""
+    if cluster.is_chief:
+        return run.taken(args.overwrite, args.resume)
+    run.check(args.overwrite, args.resume)
+    return nullcontext()
 
 
 def explain(error: Exception) -> str | None:
@@ -106,13 +127,16 @@ def choose_run(args: argparse.Namespace) -> tuple[RunConfig, RunDirectory]:
     return config, run
 
 
-def train(config: RunConfig, run: RunDirectory, resume: bool = False) -> None:
+def train(
+    config: RunConfig, run: RunDirectory, resume: bool = False, cluster: Cluster | None = None
+) -> None:
     """Train to the end of the curriculum; leave the model and its card in the run directory.
 
     Args:
         config: What to do.
         run: Where, taken by this process. What it holds is removed unless the run goes on.
         resume: Go on with the run that is there, if there is one.
+        cluster: The machines that train together; this one alone by default.
 
     Raises:
         RunError: Bad input, images that are not those of the run, or a loss that is not finite.
@@ -120,23 +144,37 @@ def train(config: RunConfig, run: RunDirectory, resume: bool = False) -> None:
         OSError: The disk is full. The last checkpoint stands.
     """
     quieten()
+    cluster = cluster or Cluster()
+    goes_on = resume and run.holds_run
     with refusing_bad_input():
         from and_tf.devices import choose_strategy
+        from and_tf.workers import Workers
 
-        strategy = choose_strategy(config.train.devices)  # before anything is computed
+        if cluster.count > 1:
+            print(f"{cluster.name(cluster.rank)} of {cluster.count}, waiting for all", flush=True)
+        strategy = choose_strategy(  # before anything is computed
+            config.train.devices, cluster, config.train.worker_timeout_seconds
+        )
+        workers = Workers(strategy)
         images, test = load_images(config)
-        if resume and run.holds_run:
+        if goes_on:
             environment = json.loads(run.environment.read_text(encoding="utf-8"))
             check_same_images(environment["data"], images)
             warn_of_other_versions(environment["versions"])
-            with strategy.scope():
-                model = prepare_model(config, images, run.checkpoints)
+        with strategy.scope():
+            model = prepare_model(config, images, run.checkpoints if goes_on else None, workers)
+        workers.check_same(
+            {
+                "the config": without_places(config),
+                "the images": fingerprint(images),
+                "the checkpoint": model.examples_seen,
+            }
+        )
+        if goes_on and workers.is_chief:
             write_text(run.config, config.to_json())
-        else:
+        elif workers.is_chief:
             if resume:
                 print(f"there is no run in {run.path} yet: beginning it")
-            with strategy.scope():
-                model = prepare_model(config, images)
             run.begin(config.to_json(), describe_environment(config, images))
     fit(config, run, model, images, test)
 
@@ -156,7 +194,9 @@ def load_images(config: RunConfig) -> tuple[ImageSet, ImageSet | None]:
     return images, test
 
 
-def prepare_model(config: RunConfig, images: ImageSet, checkpoints: Path | None = None) -> AND:
+def prepare_model(
+    config: RunConfig, images: ImageSet, checkpoints: Path | None, workers: Workers
+) -> AND:
     """The model of the latest checkpoint in a folder, or a new one."""
     import keras
     import tensorflow as tf
@@ -171,7 +211,7 @@ def prepare_model(config: RunConfig, images: ImageSet, checkpoints: Path | None 
     keras.utils.set_random_seed(config.seed)
     set_precision(choose_precision(config.train.precision))
     if checkpoints is not None:
-        model = Checkpoints(checkpoints, config.train.batch_size).load_latest()
+        model = Checkpoints(checkpoints, config.train.batch_size, workers=workers).load_latest()
         if model is not None:
             return model
     model = build_model(config, images)
@@ -214,12 +254,15 @@ def fit(
     from and_tf.checkpoints import Checkpoints, Position, SaveCheckpoints
     from and_tf.interrupts import StopWhenAsked
     from and_tf.progress import Progress
-    from and_tf.summary import evaluation_note, model_card, result_table
+    from and_tf.summary import model_card, result_table
+    from and_tf.workers import Workers
 
+    workers = Workers(model.distribute_strategy)
     batch_size = config.train.batch_size
     steps = images.steps_per_epoch(batch_size)
     position = Position.of(model, batch_size)
-    run.rewind_metrics(position.epoch, position.step, int(model.round.numpy()))
+    if workers.is_chief:
+        run.rewind_metrics(position.epoch, position.step, int(model.round.numpy()))
 
     discovery = build_discovery(config, images)
     checkpoints = Checkpoints(
@@ -227,32 +270,35 @@ def fit(
         batch_size,
         config.train.keep_checkpoints,
         discovery.curriculum.ends_of_rounds() if config.train.keep_rounds else (),
+        workers,
     )
     evaluation = build_evaluation(config, images, test, discovery)
     stop = StopWhenAsked(checkpoints)
+    reports = (
+        [
+            Progress(run, discovery, evaluation),
+            keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+        ]
+        if workers.is_chief
+        else []
+    )
     callbacks = [
         build_watchdog(config),
         discovery,
         *([evaluation] if evaluation else []),
-        Progress(run, discovery, evaluation),
-        keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+        *reports,
         SaveCheckpoints(
             checkpoints, config.train.checkpoint_every_epochs, config.train.checkpoint_every_minutes
         ),
         stop,
     ]
-    print(
-        f"{config.name}: {images.num_examples:,} images {images.image_shape} of {images.name}, "
-        f"{config.encoder.name} width {config.encoder.width:g} "
-        f"({model.encoder.count_params():,} weights) in {model.encoder.get_layer('conv1').compute_dtype} "
-        f"on {model.distribute_strategy.num_replicas_in_sync} device(s), run directory {run.path}\n"
-        f"{evaluation_note(evaluation)}",
-        flush=True,
-    )
-    if number := report_skipped(run, images, test):
-        print(f"left out {number} files, see {run.skipped}", flush=True)
-    if position != Position(0, 0):
-        print(f"resuming after epoch {position.epoch}, step {position.step}", flush=True)
+    skipped = report_skipped(run, workers, images, test)
+    if workers.is_chief:
+        announce(config, run, model, images, evaluation)
+        if skipped:
+            print(f"left out {skipped} files, see {run.skipped}", flush=True)
+        if position != Position(0, 0):
+            print(f"resuming after epoch {position.epoch}, step {position.step}", flush=True)
 
     total_epochs = discovery.curriculum.total_epochs
     try:
@@ -260,7 +306,7 @@ def fit(
             while position.epoch < total_epochs:
                 # An epoch that was stopped in the middle is finished first, then come all others.
                 model.fit(
-                    images.training_batches(batch_size, config.seed, position.epoch, position.step),
+                    training_batches(config, model, images, position),
                     steps_per_epoch=steps - position.step,
                     initial_epoch=position.epoch,
                     epochs=position.epoch + 1 if position.step else total_epochs,
@@ -279,20 +325,66 @@ def fit(
             )
         raise error from None
 
-    with replacing(run.model) as temporary:
-        model.save(temporary)
-    report_skipped(run, images, test)  # a streamed file may have turned out broken on the way
-    rows = run.read_metrics()
-    write_text(run.model_card, model_card(config, images, evaluation, rows, discovery.curriculum))
-    print(f"\n{result_table(rows, discovery.curriculum)}\n\nThe trained model: {run.model}")
+    # A streamed file may have turned out broken on the way.
+    report_skipped(run, workers, images, test)
+    if workers.is_chief:
+        with replacing(run.model) as temporary:
+            model.save(temporary)
+        rows = run.read_metrics()
+        card = model_card(config, images, evaluation, rows, discovery.curriculum)
+        write_text(run.model_card, card)
+        table = result_table(rows, discovery.curriculum)
+        print(f"\n{table}\n\nThe trained model: {run.model}")
+    workers.anyone(False)  # none goes before the chief has written
 
 
-def report_skipped(run: RunDirectory, *sets: ImageSet | None) -> int:
-    """Write which files were left out so far, and return how many they are."""
+def announce(
+    config: RunConfig,
+    run: RunDirectory,
+    model: AND,
+    images: ImageSet,
+    evaluation: KNNEvaluation | None,
+) -> None:
+    """Say what is trained on what, and where the result goes."""
+    from and_tf.summary import evaluation_note
+
+    print(
+        f"{config.name}: {images.num_examples:,} images {images.image_shape} of {images.name}, "
+        f"{config.encoder.name} width {config.encoder.width:g} "
+        f"({model.encoder.count_params():,} weights) in {model.encoder.get_layer('conv1').compute_dtype} "
+        f"on {model.distribute_strategy.num_replicas_in_sync} device(s), run directory {run.path}\n"
+        f"{evaluation_note(evaluation)}",
+        flush=True,
+    )
+
+
+def training_batches(
+    config: RunConfig, model: AND, images: ImageSet, position: Position
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """The batches from a position on; of several machines each decodes its own rows alone."""
+    from and_tf import multi_worker
+    from and_tf.workers import Workers
+
+    strategy, batch_size = model.distribute_strategy, config.train.batch_size
+    start = batch_size, config.seed, position.epoch, position.step
+    if Workers(strategy).count == 1:
+        return images.training_batches(*start)
+    rows = multi_worker.rows_of_worker(strategy, batch_size)
+    return multi_worker.distributed(
+        strategy, images.training_batches(*start, rows=rows), batch_size
+    )
+
+
+def report_skipped(run: RunDirectory, workers: Workers, *sets: ImageSet | None) -> int:
+    """Write which files were left out so far, by any worker, and return how many they are."""
     skipped = [line for images in sets if images is not None for line in images.skipped]
-    if skipped:
-        write_text(run.skipped, "".join(f"{file}\t{reason}\n" for file, reason in skipped))
-    return len(skipped)
+    text = "".join(f"{file}\t{reason}\n" for file, reason in skipped)
+    encoded = np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+    gathered = workers.gathered(encoded.astype(np.int32)).astype(np.uint8).tobytes()
+    lines = dict.fromkeys(gathered.decode("utf-8", "surrogateescape").splitlines(keepends=True))
+    if lines and workers.is_chief:
+        write_text(run.skipped, "".join(lines))
+    return len(lines)
 
 
 if __name__ == "__main__":

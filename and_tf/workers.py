@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from and_tf.errors import RunError
 
 
 class Workers:
@@ -99,3 +104,27 @@ class Workers:
             return strategy.experimental_local_results(found)[0]
 
         return gather
+
+    def check_same(self, facts: dict[str, Any]) -> None:
+        """Make sure that all workers were started alike.
+
+        Args:
+            facts: What must be the same on all, by what a message calls it; JSON values.
+
+        Raises:
+            RunError: With the names of those that differ, on all workers.
+        """
+        digests = [hashlib.sha256(json.dumps(fact).encode()).digest() for fact in facts.values()]
+        own = np.frombuffer(b"".join(digest[:8] for digest in digests), np.int64)
+        found = self.gathered(own[np.newaxis])
+        different = [
+            name for name, column in zip(facts, found.T, strict=True) if len(set(column)) > 1
+        ]
+        if different:
+            raise RunError(
+                "All machines must train the same and see one run directory: start them with the same "
+                f"options. Received: differences in {', '.join(different)}"
+            )
+
+
+ALONE = Workers()

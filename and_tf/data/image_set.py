@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -77,13 +77,19 @@ class ImageSet(abc.ABC):
         return -(-self.num_examples // _check_batch_size(batch_size))
 
     def training_batches(
-        self, batch_size: int, seed: int, first_epoch: int = 0, first_step: int = 0
+        self,
+        batch_size: int,
+        seed: int,
+        first_epoch: int = 0,
+        first_step: int = 0,
+        rows: range | None = None,
     ) -> tf.data.Dataset:
         """Return endless (uint8 images [B, H, W, 3], int64 indices [B]), each epoch in a new order.
 
         The order of epoch e is a pure function of (seed, e), and no batch mixes two epochs. Starting
         at (first_epoch, first_step) yields what the uninterrupted stream yields from there; the
-        batches before are passed over without being decoded.
+        batches before are passed over without being decoded. With `rows`, every batch is cut to the rows
+        of those numbers, none where an epoch's last batch has none, and no others are decoded.
 
         Raises:
             ValueError: batch size below 1, seed outside 0..2^63-1, or a start that does not exist.
@@ -99,7 +105,7 @@ class ImageSet(abc.ABC):
 
         def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
             step = tf.where(epoch == first_epoch, tf.cast(first_step, tf.int64), 0)
-            return self._epoch_batches(batch_size, seed, epoch, step)
+            return self._epoch_batches(batch_size, seed, epoch, step, rows)
 
         batches = tf.data.Dataset.counter(first_epoch).flat_map(epoch_batches)
         batches = batches.apply(
@@ -122,9 +128,37 @@ class ImageSet(abc.ABC):
 
     @abc.abstractmethod
     def _epoch_batches(
-        self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: tf.Tensor,
+        first_step: tf.Tensor,
+        rows: range | None,
     ) -> tf.data.Dataset:
-        """Return the batches (images, indices) of one epoch from `first_step` on."""
+        """Return the batches (images, indices) of one epoch from `first_step` on, cut to `rows`."""
+
+    def _decoded(
+        self,
+        examples: tf.data.Dataset,
+        decode: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+        batch_size: int,
+        first_step: tf.Tensor,
+        rows: range | None,
+    ) -> tf.data.Dataset:
+        """Return an epoch's batches from what is decoded into its examples, one by one."""
+        if rows is None:
+            return examples.map(decode, tf.data.AUTOTUNE).batch(batch_size)
+
+        def is_wanted(position: tf.Tensor, _) -> tf.Tensor:
+            row = position % batch_size
+            return (row >= rows.start) & (row < rows.stop)
+
+        examples = examples.enumerate().filter(is_wanted)
+        batches = examples.map(lambda _, example: decode(*example), tf.data.AUTOTUNE)
+        empty = tf.zeros([0, *self.image_shape], tf.uint8), tf.zeros([0], tf.int64)
+        steps = self.steps_per_epoch(batch_size) - first_step
+        batches = batches.batch(max(len(range(batch_size)[rows.start : rows.stop]), 1))
+        return batches.concatenate(tf.data.Dataset.from_tensors(empty).repeat()).take(steps)
 
 
 def _whole(batches: tf.data.Dataset) -> tf.data.Dataset:

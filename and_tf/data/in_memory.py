@@ -38,12 +38,18 @@ class InMemoryImageSet(ImageSet):
         return tf.data.Dataset.range(self.steps_per_epoch(batch_size)).map(batch)
 
     def _epoch_batches(
-        self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: tf.Tensor,
+        first_step: tf.Tensor,
+        rows: range | None,
     ) -> tf.data.Dataset:
+        part = slice(None) if rows is None else slice(rows.start, rows.stop)
         order = epoch_permutation(self.num_examples, seed, epoch)
 
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            indices = order[step * batch_size : (step + 1) * batch_size]
+            indices = order[step * batch_size : (step + 1) * batch_size][part]
             return tf.gather(self._tensor, indices), indices
 
         return tf.data.Dataset.range(first_step, self.steps_per_epoch(batch_size)).map(batch)

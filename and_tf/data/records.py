@@ -97,7 +97,12 @@ class StreamedRecords(ImageSet):
         return images.batch(batch_size)
 
     def _epoch_batches(
-        self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: tf.Tensor,
+        first_step: tf.Tensor,
+        rows: range | None,
     ) -> tf.data.Dataset:
         order = epoch_permutation(len(self._files[0]), seed, epoch)
         records = self._records(order, files_read_at_once=FILES_READ_AT_ONCE)
@@ -111,10 +116,13 @@ class StreamedRecords(ImageSet):
             self._shuffle_buffer, seed=shuffle_seed, reshuffle_each_iteration=False
         )
         records = records.skip(first_step * batch_size)
-        examples = records.map(
-            lambda index, record: (self._decode_image(record), index), tf.data.AUTOTUNE
+        return self._decoded(
+            records,
+            lambda index, record: (self._decode_image(record), index),
+            batch_size,
+            first_step,
+            rows,
         )
-        return examples.batch(batch_size)
 
     @contextlib.contextmanager
     def _damage_reported(self) -> Iterator[None]:

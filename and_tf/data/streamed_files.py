@@ -75,12 +75,18 @@ class StreamedFiles(ImageSet):
         return images.batch(batch_size)
 
     def _epoch_batches(
-        self, batch_size: int, seed: int, epoch: tf.Tensor, first_step: tf.Tensor
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: tf.Tensor,
+        first_step: tf.Tensor,
+        rows: range | None,
     ) -> tf.data.Dataset:
         order = epoch_permutation(self.num_examples, seed, epoch)[first_step * batch_size :]
-        indices = tf.data.Dataset.from_tensor_slices(order)
-        examples = indices.map(lambda index: (self._decode(index), index), tf.data.AUTOTUNE)
-        return examples.batch(batch_size)
+        indices = tf.data.Dataset.from_tensor_slices((order,))
+        return self._decoded(
+            indices, lambda index: (self._decode(index), index), batch_size, first_step, rows
+        )
 
     def _decode(self, index: tf.Tensor) -> tf.Tensor:
         # Stateless, since TensorFlow's determinism would otherwise read one file at a time.

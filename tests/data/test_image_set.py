@@ -92,6 +92,21 @@ def test_a_resumed_stream_goes_on_where_it_was_stopped(image_set, epoch, step):
     assert resumed == whole[start:]
 
 
+@pytest.mark.parametrize("rows", [range(2), range(2, 4), range(4, 6), range(6, 8)])
+@pytest.mark.parametrize("epoch, step", [(0, 0), (1, 3)])
+def test_batches_are_cut_to_rows_that_may_be_none(image_set, images, rows, epoch, step):
+    options = {"seed": 7, "first_epoch": epoch, "first_step": step}
+    whole = indices(image_set, 2 * STEPS + 1, **options)
+    cut = batches(image_set, 2 * STEPS + 1, **options, rows=rows)
+    assert [index.tolist() for _, index in cut] == [
+        index[rows.start : rows.stop] for index in whole
+    ]
+    for batch, index in cut:
+        np.testing.assert_array_equal(batch, images[index])
+    specs = image_set.training_batches(B, seed=7, rows=rows).element_spec
+    assert specs == image_set.training_batches(B, seed=7).element_spec
+
+
 def test_order_depends_on_the_seed_and_on_nothing_else(image_set):
     tf.random.set_seed(1)
     first = indices(image_set, STEPS, seed=7)

@@ -1,0 +1,102 @@
+"""Which machines train together, and which of them this is: TF_CONFIG."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+
+from and_tf.errors import RunError
+
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The machines of a run.
+
+    Attributes:
+        addresses: "host:port" of every worker; the first is the chief, which writes and reports.
+        rank: Which of them this process is.
+        tasks: What TensorFlow calls each of them.
+    """
+
+    addresses: tuple[str, ...] = ("localhost",)
+    rank: int = 0
+    tasks: tuple[tuple[str, int], ...] = (("worker", 0),)
+
+    @classmethod
+    def of_environment(cls) -> Cluster:
+        """What TF_CONFIG says; this machine alone where it is not set or names one worker.
+
+        Raises:
+            RunError: It is malformed, or names parameter servers, evaluators or no such task.
+
+        Source: TensorFlow's guide to distributed training, "Setting up the TF_CONFIG environment
+        variable".
+        """
+        text = os.environ.get("TF_CONFIG", "")
+        if not text.strip():
+            return cls()
+        try:
+            config = json.loads(text)
+            jobs = {job: list(addresses) for job, addresses in config["cluster"].items()}
+            task = config["task"]["type"], int(config["task"]["index"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise RunError(f"TF_CONFIG should read like {_EXAMPLE}. Received: {text}") from None
+        if strangers := sorted(set(jobs) - {"chief", "worker"}):
+            raise RunError(
+                "TF_CONFIG: the cluster may have a chief and workers. Received: "
+                + ", ".join(strangers)
+            )
+        tasks = [
+            (job, index) for job in ("chief", "worker") for index in range(len(jobs.get(job, ())))
+        ]
+        if task not in tasks:
+            raise RunError(
+                f"TF_CONFIG: the task must be one of the cluster's. Received: {task[0]} {task[1]} of {jobs}"
+            )
+        addresses = tuple(jobs[job][index] for job, index in tasks)
+        return cls(addresses, tasks.index(task), tuple(tasks))
+
+    @property
+    def count(self) -> int:
+        """How many workers there are."""
+        return len(self.addresses)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.rank == 0
+
+    def name(self, rank: int) -> str:
+        """How messages call a worker."""
+        return f"worker {rank} ({self.addresses[rank]})"
+
+    def explain_loss(self, error: Exception) -> str | None:
+        """What to tell the user about an error that comes of another worker's end; None for others."""
+        if self.count == 1 or type(error).__name__ not in _LOSSES:
+            return None
+        named = re.search(r"/job:(\w+)/replica:0/task:(\d+)", str(error))
+        task = (named[1], int(named[2])) if named else None
+        lost = self.name(self.tasks.index(task)) if task in self.tasks else "another worker"
+        return (
+            f"{self.name(self.rank)} stops: {lost} does not answer any more; what it said last tells why. "
+            "The last checkpoint stands: start every worker again with --resume, on as many machines as "
+            "there are."
+        )
+
+
+# Of TensorFlow, which may not be imported here: what collective operations end in.
+_LOSSES = (
+    "UnavailableError",
+    "AbortedError",
+    "CancelledError",
+    "DeadlineExceededError",
+    "FailedPreconditionError",
+    "InternalError",
+    "UnknownError",
+)
