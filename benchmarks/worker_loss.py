@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -47,8 +48,11 @@ def disturb_workers(run: Path, seconds: float, rng: random.Random, undisturbed: 
     clear = "does not answer any more" in log_of(run, 1 - victim).read_text(errors="replace")
     status = status_of(survivor)
     if not stopped or not (status == 0 or (disturbed and status == 2 and clear)):
+        said = log_of(run, 1 - victim).read_text(errors="replace").splitlines()[-5:]
+        print(*said, f"{run.name}: the other worker ended with {status}", sep="\n", file=sys.stderr)
         return [*counted, "lost"]
-    if any(list(map(status_of, start_workers(run)))):
+    if any(statuses := list(map(status_of, start_workers(run)))):
+        print(f"{run.name}: started again, workers ended with {statuses}", file=sys.stderr)
         return [*counted, "lost"]
     same = in_child(lambda: compare(run, undisturbed)) == 0
     return [*counted, "recovered", "equal" if same else "other numbers"]
