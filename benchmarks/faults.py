@@ -6,6 +6,8 @@ compared with that of a run that nothing disturbed, number by number. The faults
     kill: SIGKILL
     disk: no file can grow beyond a random size below that of a checkpoint, as on a full disk
     truncated: SIGKILL, and the latest checkpoint is cut short
+    worker: of two workers on this machine one gets SIGKILL; the other has to end by itself, in time
+        and with the reason, and both are started again. The run is compared with one of two workers
 """
 
 from __future__ import annotations
@@ -23,15 +25,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-FAULTS = ("kill", "disk", "truncated")
-SMALL = [
-    *("--set", "encoder.width=0.25"),
-    *("--set", "encoder.embedding_dim=16"),
-    *("--set", "curriculum.rounds=2"),
-    *("--set", "curriculum.initial_epochs=4"),
-    *("--set", "curriculum.epochs_per_round=4"),
-    *("--set", "evaluation.every_epochs=4"),
-]
+from benchmarks.children import in_child
+from benchmarks.small_run import compare, train
+from benchmarks.worker_loss import disturb_workers, train_together
+
+FAULTS = ("kill", "disk", "truncated", "worker")
 
 
 def main() -> None:
@@ -50,10 +48,17 @@ def main() -> None:
         if in_child(lambda: train(undisturbed)) != 0:
             raise RuntimeError("The undisturbed run failed")
         seconds = time.monotonic() - start
+        together = Path(folder) / "together"
+        if "worker" in args.faults:
+            seconds_together = train_together(together)
         for number in range(args.runs):
             fault = args.faults[number % len(args.faults)]
             run = Path(folder) / f"run-{number}"
-            outcomes[fault].update(disturb(fault, run, seconds, rng, undisturbed))
+            if fault == "worker":
+                counted = disturb_workers(run, seconds_together, rng, together)
+            else:
+                counted = disturb(fault, run, seconds, rng, undisturbed)
+            outcomes[fault].update(counted)
     print(table(outcomes))
     if args.json:
         print(json.dumps({fault: dict(counted) for fault, counted in outcomes.items()}))
@@ -90,43 +95,11 @@ def import_all() -> None:
     import and_tf.train  # noqa: F401
 
 
-def in_child(work: Callable[[], int], kill_after: float | None = None) -> int:
-    """The exit status of work done in a forked process, quietly; -9 if it was killed."""
-    child = os.fork()
-    if child == 0:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 1)
-        os.dup2(nothing, 2)
-        os._exit(work())
-    if kill_after is not None:
-        until = time.monotonic() + kill_after
-        while time.monotonic() < until:
-            time.sleep(0.01)
-        os.kill(child, signal.SIGKILL)  # a child that is done waits to be asked for its status
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def train(run: Path) -> int:
-    from and_tf import train as command
-
-    return command.main(["--run-dir", str(run), "--resume", *SMALL])
-
-
 def with_files_up_to(size: int, work: Callable[[], int]) -> int:
     """Work, while no file can grow beyond a size in bytes."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing fails instead, as on a full disk
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     return work()
-
-
-def compare(run: Path, other: Path) -> int:
-    """0 where both trained models have the same numbers, to the bit."""
-    import keras
-    import numpy as np
-
-    models = [keras.models.load_model(folder / "model.keras") for folder in (run, other)]
-    states = [model.variables + model.optimizer.variables for model in models]
-    return int(not all(np.array_equal(a, b) for a, b in zip(*states, strict=True)))
 
 
 def table(outcomes: dict[str, collections.Counter]) -> str:
