@@ -50,6 +50,7 @@ class StopWhenAsked(keras.callbacks.Callback):
     def _stop_if_asked(self) -> None:
         if self.checkpoints.workers.anyone(self._received is not None):
             self.checkpoints.save(self.model)
+            self.checkpoints.workers.leave()
             raise Interrupted(self._received or signal.SIGTERM)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:

@@ -330,6 +330,7 @@ def fit(
                 position = Position.of(model, batch_size)
             checkpoints.save(model)
     except NumbersError as error:
+        workers.leave()
         if checkpoints.paths():
             rate = config.optimizer.learning_rate / 10
             error = RunError(
@@ -350,7 +351,7 @@ def fit(
         print(f"\n{table}\n\nThe trained model: {run.model}")
     else:
         model.bank.numpy()  # for the chief, see `Checkpoints.save`
-    workers.anyone(False)  # none goes before the chief has written
+    workers.leave()  # once the chief has written
 
 
 def announce(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -51,6 +52,12 @@ class Workers:
         if "anyone" not in self._functions:
             self._functions["anyone"] = self._sum_function()
         return self._functions["anyone"](int(wish)).numpy() > 0
+
+    def leave(self) -> None:
+        """Wait for all, before this process ends."""
+        self.anyone(False)
+        with contextlib.suppress(tf.errors.OpError):  # who goes first may break it for the others
+            self.anyone(False)
 
     def gathered(self, array: np.ndarray) -> np.ndarray:
         """The arrays of all workers, one after the other along their first axis.
@@ -121,6 +128,7 @@ class Workers:
             name for name, column in zip(facts, found.T, strict=True) if len(set(column)) > 1
         ]
         if different:
+            self.leave()
             raise RunError(
                 "All machines must train the same and see one run directory: start them with the same "
                 f"options. Received: differences in {', '.join(different)}"

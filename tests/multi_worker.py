@@ -104,7 +104,7 @@ def main(folder: pathlib.Path, long: bool) -> None:
     for bank in ("mirrored", "sharded"):
         found = (parity.long_outcome if long else outcome)(strategy, bank)
         np.savez(folder / f"{name} {bank}.npz", **found)
-    workers.anyone(False)  # none goes while others may still ask
+    workers.leave()
 
 
 if __name__ == "__main__":
