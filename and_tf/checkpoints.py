@@ -16,7 +16,8 @@ import and_tf.data.augment
 import and_tf.optimizer  # noqa: F401, a checkpoint holds these: importing registers them
 from and_tf.errors import CheckpointError
 from and_tf.files import replacing
-from and_tf.model import AND, Bank
+from and_tf.model import AND
+from and_tf.model_checks import Bank
 from and_tf.watchdog import check_finite
 from and_tf.workers import ALONE, Workers
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import numpy as np
 
@@ -18,13 +17,12 @@ import tensorflow as tf
 from and_tf import multi_worker, replicas
 from and_tf.gradient_check import GradientCheck
 from and_tf.memory import RandomUnitRows, updated_rows
+from and_tf.model_checks import Bank, check_arguments, check_indices, index_assertions
 from and_tf.objective import neighbourhood_losses
 from and_tf.replica_limits import check_encoder, check_training
 from and_tf.sharded_bank import ShardedBank
 from and_tf.sharded_objective import sharded_losses
 from and_tf.workers import Workers
-
-Bank = Literal["mirrored", "sharded"]
 
 
 @keras.saving.register_keras_serializable(package="and_tf")
@@ -81,7 +79,7 @@ class AND(keras.Model):
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         check_encoder(encoder)
-        _check_arguments(encoder, num_examples, temperature, bank_momentum, neighbours, bank)
+        check_arguments(encoder, num_examples, temperature, bank_momentum, neighbours, bank)
         self.encoder = encoder
         # Pixels reach the encoder in float32 under mixed precision too; its layers cast for themselves.
         encoder.autocast = False
@@ -149,7 +147,7 @@ class AND(keras.Model):
                 stacklevel=2,
             )
         if y is not None:
-            _check_indices(np.asarray(y), self.num_examples)
+            check_indices(np.asarray(y), self.num_examples)
         elif isinstance(x, np.ndarray | tf.Tensor):
             raise ValueError(
                 "fit(images, indices) needs the integer id of every image as its target, for "
@@ -228,7 +226,7 @@ class AND(keras.Model):
         indices = tf.reshape(indices, [-1])
         # Under several replicas each has its part of the batch; "all" is the batch itself.
         all_indices = replicas.gathered(indices)
-        with tf.control_dependencies(_index_assertions(all_indices, self.num_examples)):
+        with tf.control_dependencies(index_assertions(all_indices, self.num_examples)):
             indices, all_indices = tf.identity_n([indices, all_indices])
         if self.augment is not None:
             epochs = tf.gather(self.times_seen, indices)
@@ -366,70 +364,8 @@ class AND(keras.Model):
         return cls(**config)
 
 
-def _check_arguments(
-    encoder: keras.Model,
-    num_examples: int,
-    temperature: float,
-    bank_momentum: float,
-    neighbours: int,
-    bank: str,
-) -> None:
-    if len(encoder.output_shape) != 2 or encoder.output_shape[-1] is None:
-        raise ValueError(
-            "The encoder must give one embedding [B, d] for each image, with d known. "
-            f"Received: output shape {encoder.output_shape}"
-        )
-    if temperature <= 0:
-        raise ValueError(f"The temperature must be above 0. Received: {temperature}")
-    if not 0 <= bank_momentum < 1:
-        raise ValueError(
-            f"bank_momentum, the weight of the old row, must be in [0, 1). Received: {bank_momentum}"
-        )
-    if not 1 <= neighbours < num_examples:
-        raise ValueError(
-            "The number of neighbours must be at least 1 and less than the number of examples. "
-            f"Received: neighbours={neighbours}, num_examples={num_examples}"
-        )
-    if bank not in get_args(Bank):
-        raise ValueError(f'The bank must be "mirrored" or "sharded". Received: {bank!r}')
-
-
-def _check_indices(indices: np.ndarray, num_examples: int) -> None:
-    if indices.dtype.kind not in "iu":
-        raise ValueError(
-            "fit(images, indices) needs the integer id of every image as its target, for instance "
-            f"np.arange(len(images)). Received: targets of dtype {indices.dtype}"
-        )
-    wrong = indices[(indices < 0) | (indices >= num_examples)]
-    if len(wrong):
-        raise ValueError(
-            f"Indices must be in [0, {num_examples}), the number of examples the model was made "
-            f"with. Received: {len(wrong)} outside, the first {wrong.ravel()[0]}"
-        )
-    ids, counts = np.unique(indices, return_counts=True)
-    if (counts > 1).any():
-        raise ValueError(
-            "Every image needs an index of its own: a bank row can take one update a step. "
-            f"Received: {int((counts > 1).sum())} repeated, the first {ids[counts > 1][0]}"
-        )
-
-
 def _mean_over_batch(losses: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
     """This replica's share of the batch's mean; the mean itself where there is one replica."""
     if not replicas.several():
         return tf.reduce_mean(losses)
     return tf.reduce_sum(losses) / tf.cast(batch_size, losses.dtype)
-
-
-def _index_assertions(indices: tf.Tensor, num_examples: int) -> list[tf.Operation]:
-    """The same checks inside the graph, for indices that come from a data set."""
-    return [
-        tf.debugging.Assert(
-            tf.reduce_all((indices >= 0) & (indices < num_examples)),
-            [f"Indices must be in [0, {num_examples}). Received:", indices],
-        ),
-        tf.debugging.Assert(
-            tf.size(tf.unique(indices).y) == tf.size(indices),
-            ["Indices must not repeat in a batch. Received:", indices],
-        ),
-    ]

@@ -1,0 +1,76 @@
+"""What `AND` cannot be made or trained with, said before it goes wrong."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+Bank = Literal["mirrored", "sharded"]
+"""Whether every replica has the whole bank, or a part of it."""
+
+
+def check_arguments(
+    encoder: keras.Model,
+    num_examples: int,
+    temperature: float,
+    bank_momentum: float,
+    neighbours: int,
+    bank: str,
+) -> None:
+    """Raise ValueError unless an `AND` can be made of its arguments."""
+    if len(encoder.output_shape) != 2 or encoder.output_shape[-1] is None:
+        raise ValueError(
+            "The encoder must give one embedding [B, d] for each image, with d known. "
+            f"Received: output shape {encoder.output_shape}"
+        )
+    if temperature <= 0:
+        raise ValueError(f"The temperature must be above 0. Received: {temperature}")
+    if not 0 <= bank_momentum < 1:
+        raise ValueError(
+            f"bank_momentum, the weight of the old row, must be in [0, 1). Received: {bank_momentum}"
+        )
+    if not 1 <= neighbours < num_examples:
+        raise ValueError(
+            "The number of neighbours must be at least 1 and less than the number of examples. "
+            f"Received: neighbours={neighbours}, num_examples={num_examples}"
+        )
+    if bank not in get_args(Bank):
+        raise ValueError(f'The bank must be "mirrored" or "sharded". Received: {bank!r}')
+
+
+def check_indices(indices: np.ndarray, num_examples: int) -> None:
+    """Raise ValueError unless every image has an id of its own, int in [0, N)."""
+    if indices.dtype.kind not in "iu":
+        raise ValueError(
+            "fit(images, indices) needs the integer id of every image as its target, for instance "
+            f"np.arange(len(images)). Received: targets of dtype {indices.dtype}"
+        )
+    wrong = indices[(indices < 0) | (indices >= num_examples)]
+    if len(wrong):
+        raise ValueError(
+            f"Indices must be in [0, {num_examples}), the number of examples the model was made "
+            f"with. Received: {len(wrong)} outside, the first {wrong.ravel()[0]}"
+        )
+    ids, counts = np.unique(indices, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(
+            "Every image needs an index of its own: a bank row can take one update a step. "
+            f"Received: {int((counts > 1).sum())} repeated, the first {ids[counts > 1][0]}"
+        )
+
+
+def index_assertions(indices: tf.Tensor, num_examples: int) -> list[tf.Operation]:
+    """The same checks inside the graph, for indices that come from a data set."""
+    return [
+        tf.debugging.Assert(
+            tf.reduce_all((indices >= 0) & (indices < num_examples)),
+            [f"Indices must be in [0, {num_examples}). Received:", indices],
+        ),
+        tf.debugging.Assert(
+            tf.size(tf.unique(indices).y) == tf.size(indices),
+            ["Indices must not repeat in a batch. Received:", indices],
+        ),
+    ]
