@@ -33,7 +33,8 @@ class Cluster:
         """What TF_CONFIG says; this machine alone where it is not set or names one worker.
 
         Raises:
-            RunError: It is malformed, or names parameter servers, evaluators or no such task.
+            RunError: It is malformed, or names parameter servers, evaluators, no such task, or one
+                address twice.
 
         Source: TensorFlow's guide to distributed training, "Setting up the TF_CONFIG environment
         variable".
@@ -43,11 +44,15 @@ class Cluster:
             return cls()
         try:
             config = json.loads(text)
-            jobs = {job: list(addresses) for job, addresses in config["cluster"].items()}
+            jobs = config["cluster"]
+            strangers = sorted(set(jobs) - {"chief", "worker"})
             task = config["task"]["type"], int(config["task"]["index"])
+            is_listed = all(isinstance(addresses, list) for addresses in jobs.values())
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise RunError(f"TF_CONFIG should read like {_EXAMPLE}. Received: {text}") from None
-        if strangers := sorted(set(jobs) - {"chief", "worker"}):
+            is_listed = False
+        if not is_listed:
+            raise RunError(f"TF_CONFIG should read like {_EXAMPLE}. Received: {text}")
+        if strangers:
             raise RunError(
                 "TF_CONFIG: the cluster may have a chief and workers. Received: "
                 + ", ".join(strangers)
@@ -60,6 +65,15 @@ class Cluster:
                 f"TF_CONFIG: the task must be one of the cluster's. Received: {task[0]} {task[1]} of {jobs}"
             )
         addresses = tuple(jobs[job][index] for job, index in tasks)
+        for number, address in enumerate(addresses):
+            if not (isinstance(address, str) and re.fullmatch(r".+:\d+", address)):
+                raise RunError(
+                    f'TF_CONFIG: an address reads "host:port". Received: {json.dumps(address)}'
+                )
+            if address in addresses[:number]:  # they would wait for each other
+                raise RunError(
+                    f"TF_CONFIG: every task has an address of its own. Received: {address} twice"
+                )
         return cls(addresses, tasks.index(task), tuple(tasks))
 
     @property

@@ -64,6 +64,11 @@ class ShardedBank:
         rows = [rows for _, rows in self.shards()]
         return self._workers.gathered(np.concatenate(rows))
 
+    def is_finite(self) -> bool:
+        """Whether all rows are; where there are several workers, all of them must ask."""
+        mine = all(np.isfinite(rows).all() for _, rows in self.shards())
+        return not self._workers.anyone(not mine)
+
     def assign(self, rows: np.ndarray | tf.Tensor) -> None:
         """Replace all rows.
 

@@ -19,7 +19,7 @@ LENGTH_TOLERANCE = 1e-3  # of a bank row's length; float32 rounding leaves it be
 
 
 def check_finite(model: keras.Model) -> None:
-    """Make sure that a model is worth keeping.
+    """Make sure that a model is worth keeping. Where there are several workers, all of them ask.
 
     Raises:
         NonFiniteError: A weight, a statistic or a bank row is not finite.
@@ -30,8 +30,7 @@ def check_finite(model: keras.Model) -> None:
         if not np.isfinite(variable.numpy()).all():
             raise NonFiniteError(f"{variable.path} is not finite any more. {_ADVICE}")
     # A bank in shards is none of the variables.
-    shards = model.bank.shards() if isinstance(model.bank, ShardedBank) else []
-    if not all(np.isfinite(rows).all() for _, rows in shards):
+    if isinstance(model.bank, ShardedBank) and not model.bank.is_finite():
         raise NonFiniteError(f"{model.bank.path} is not finite any more. {_ADVICE}")
 
 

@@ -16,6 +16,7 @@ import and_tf
 from and_tf import multi_worker
 from and_tf.cluster import Cluster
 from and_tf.devices import choose_strategy
+from and_tf.sharded_bank import ShardedBank
 from and_tf.workers import Workers
 
 
@@ -59,9 +60,15 @@ def outcome(strategy: tf.distribute.Strategy, bank: str) -> dict:
     }
 
 
-def told(workers: Workers) -> dict:
+def told(strategy: tf.distribute.Strategy) -> dict:
     """What workers tell each other, which has no counterpart on one."""
+    workers = Workers(strategy)
     rank = workers.rank
+    with strategy.scope():
+        bank = ShardedBank(4, 2)
+    rows = bank.numpy()
+    rows[3] = np.nan  # worker 1 has it
+    bank.assign(rows)
     try:
         workers.check_same({"this": 1, "that": rank, "these": 2, "those": -rank})
         complaint = ""
@@ -74,6 +81,7 @@ def told(workers: Workers) -> dict:
         "nobody": workers.anyone(False),
         "somebody": workers.anyone(rank == 1),
         "complaint": complaint,
+        "finite": bank.is_finite(),
     }
 
 
@@ -100,7 +108,7 @@ def main(folder: pathlib.Path, long: bool) -> None:
     workers = Workers(strategy)
     name = f"{workers.rank} of {workers.count}"
     if workers.count > 1 and not long:
-        np.savez(folder / f"{name} told.npz", **told(workers), **refusals(strategy))
+        np.savez(folder / f"{name} told.npz", **told(strategy), **refusals(strategy))
     for bank in ("mirrored", "sharded"):
         found = (parity.long_outcome if long else outcome)(strategy, bank)
         np.savez(folder / f"{name} {bank}.npz", **found)

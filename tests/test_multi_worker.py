@@ -65,6 +65,7 @@ def test_workers_tell_each_other(folder):
             np.testing.assert_array_equal(told["uneven"], np.ones((2, 3)))
             assert told["nothing"].shape == (0, 2)
             assert told["somebody"] and not told["nobody"]
+            assert not told["finite"]
             assert str(told["complaint"]).endswith("Received: differences in that, those")
 
 
