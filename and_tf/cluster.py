@@ -98,7 +98,8 @@ class Cluster:
             return None
         named = re.search(r"/job:(\w+)/replica:0/task:(\d+)", text)
         task = (named[1], int(named[2])) if named else None
-        lost = self.name(self.tasks.index(task)) if task in self.tasks else "another worker"
+        others = {name: rank for rank, name in enumerate(self.tasks) if rank != self.rank}
+        lost = self.name(others[task]) if task in others else "another worker"
         return (
             f"{self.name(self.rank)} stops: {lost} does not answer any more; what it said last tells why. "
             "The last checkpoint stands: start every worker again with --resume, on as many machines as "

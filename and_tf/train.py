@@ -6,8 +6,10 @@ import argparse
 import atexit
 import json
 import os
+import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,24 +160,28 @@ def train(
 
         if cluster.count > 1:
             print(f"{cluster.name(cluster.rank)} of {cluster.count}, waiting for all", flush=True)
-        strategy = choose_strategy(  # before anything is computed
-            config.train.devices, cluster, config.train.worker_timeout_seconds
-        )
+        with ctrl_c_ending_at_once(cluster):
+            strategy = choose_strategy(  # before anything is computed
+                config.train.devices, cluster, config.train.worker_timeout_seconds
+            )
         workers = Workers(strategy)
         images, test = load_images(config)
         if goes_on:
             environment = json.loads(run.environment.read_text(encoding="utf-8"))
             check_same_images(environment["data"], images)
             warn_of_other_versions(environment["versions"])
-        with strategy.scope():
-            model = prepare_model(config, images, run.checkpoints if goes_on else None, workers)
         workers.check_same(
             {
                 "the config": without_places(config),
                 "the images": fingerprint(images),
-                "the checkpoint": model.examples_seen,
+                # Who loads a model and who makes one would not meet.
+                "the run directory": goes_on
+                and [path.name for path in sorted(run.checkpoints.glob("epoch-*.keras"))],
             }
         )
+        with strategy.scope():
+            model = prepare_model(config, images, run.checkpoints if goes_on else None, workers)
+        workers.check_same({"the checkpoint": model.examples_seen})
         if goes_on and workers.is_chief:
             write_text(run.config, config.to_json())
         elif workers.is_chief:
@@ -185,6 +191,19 @@ def train(
     from and_tf.fitting import fit
 
     fit(config, run, model, images, test)
+
+
+@contextmanager
+def ctrl_c_ending_at_once(cluster: Cluster) -> Iterator[None]:
+    """While machines are waited for, where Python would hear of a signal only after the wait."""
+    if cluster.count == 1:
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def load_images(config: RunConfig) -> tuple[ImageSet, ImageSet | None]:

@@ -67,6 +67,8 @@ def test_a_lost_worker_is_named():
     message = cluster.explain_loss(error)
     assert "worker 1 (b:2) stops: worker 2 (c:3) does not answer" in message
     assert "--resume" in message
+    itself = tf.errors.UnavailableError(None, None, "/job:worker/replica:0/task:0 is down")
+    assert "stops: another worker does not answer" in cluster.explain_loss(itself)
     aborted = tf.errors.InternalError(None, None, "Collective ops is aborted")
     assert "stops: another worker does not answer" in cluster.explain_loss(aborted)
 

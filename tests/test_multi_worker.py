@@ -132,3 +132,9 @@ def test_a_run_is_stopped_loses_a_worker_and_goes_on(tmp_path):
     found = [json.loads(line) for line in rows.read_text().splitlines()]
     assert [row["event"] for row in found] == ["untrained", "epoch", "epoch", "round", "epoch"]
     assert (tmp_path / "run" / "model.keras").exists()
+
+    (tmp_path / "run").rename(tmp_path / "run-0")
+    with started(2, [*COMMAND, "--resume", "--run-dir", "run-{rank}"], tmp_path) as processes:
+        assert [process.wait(120) for process in processes] == [2, 2]
+    for rank in range(2):
+        assert "Received: differences in the run directory" in said(tmp_path, rank)

@@ -26,7 +26,10 @@ def free_addresses(count: int) -> list[str]:
 def started(
     count: int, arguments: Sequence[str], folder: pathlib.Path
 ) -> Iterator[list[subprocess.Popen]]:
-    """`python ARGUMENTS` as each of the workers, whose output goes to `folder/worker-RANK.log`."""
+    """`python ARGUMENTS` as each of the workers, whose output goes to `folder/worker-RANK.log`.
+
+    `{rank}` in an argument stands for the worker's number.
+    """
     addresses = free_addresses(count)
     processes = []
     try:
@@ -37,7 +40,7 @@ def started(
             with open(folder / f"worker-{rank}.log", "w") as log:
                 processes.append(
                     subprocess.Popen(
-                        [sys.executable, *arguments],
+                        [sys.executable, *(a.replace("{rank}", str(rank)) for a in arguments)],
                         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
                         cwd=folder,
                         stdout=log,
