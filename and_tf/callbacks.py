@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from and_tf import multi_worker
 from and_tf.curriculum import Curriculum, select_anchors
 from and_tf.data.image_set import ImageSet
 from and_tf.evaluation.knn import knn_accuracy
@@ -239,4 +240,8 @@ class KNNEvaluation(keras.callbacks.Callback):
         }
 
     def _embed(self, images: ImageSet) -> np.ndarray:
-        return self.model.predict(images.ordered_batches(self.batch_size), verbose=0)
+        workers = Workers(self.model.distribute_strategy)
+        if workers.count == 1:
+            return self.model.predict(images.ordered_batches(self.batch_size), verbose=0)
+        share = images.ordered_batches(self.batch_size, (workers.rank, workers.count))
+        return multi_worker.predict(self.model, share)

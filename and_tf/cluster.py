@@ -91,8 +91,13 @@ class Cluster:
         return f"worker {rank} ({self.addresses[rank]})"
 
     def explain_loss(self, error: Exception) -> str | None:
-        """What to tell the user about an error that comes of another worker's end; None for others."""
+        """What to tell about an error that comes of another worker, such as its end; None for others."""
         kind, text = type(error).__name__, str(error)
+        if self.count > 1 and "is joining a group with size" in text:
+            return (
+                "TF_CONFIG must list the same machines on each of them. Received: "
+                f"{', '.join(self.addresses)} here, on another machine more or fewer"
+            )
         is_loss = kind == "UnavailableError" or (kind in _ENDS and "ollective" in text)
         if self.count == 1 or not is_loss:
             return None

@@ -167,7 +167,8 @@ class AND(keras.Model):
             return super().predict(x, batch_size=batch_size, **kwargs)
         if not isinstance(x, tf.data.Dataset):
             x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
-        return multi_worker.predict(self, x)
+        workers = Workers(self.distribute_strategy)
+        return multi_worker.predict(self, x.shard(workers.count, workers.rank))
 
     @property
     def _has_workers(self) -> bool:

@@ -77,14 +77,15 @@ def predict(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
 
     Args:
         model: The same on every worker.
-        batches: Images [B, H, W, 3], all of one size but for the last; the same on every worker.
+        batches: This worker's share: of the batches of images [B, H, W, 3] that all have together,
+            worker r of W has r, r + W, ...
 
     Returns:
         float32 [N, d], on every worker.
     """
     workers = Workers(model.distribute_strategy)
     step = tf.function(model.predict_step, reduce_retracing=True, autograph=False)
-    mine = [step(batch).numpy() for batch in batches.shard(workers.count, workers.rank)]
+    mine = [step(batch).numpy() for batch in batches]
     width = model.encoder.output_shape[-1]
     rows = workers.gathered(np.concatenate([*mine, np.zeros((0, width), np.float32)]))
     sizes = workers.gathered(np.array([len(batch) for batch in mine], np.int64))

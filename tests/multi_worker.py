@@ -51,11 +51,14 @@ def outcome(strategy: tf.distribute.Strategy, bank: str) -> dict:
     model = parity.make_model(strategy, bank=bank)
     loss = fit(model, data().training_batches(parity.BATCH, 3), 2)
     loss += fit(model, own_batches(strategy, 2), 3, first_epoch=2)
+    evaluation = and_tf.KNNEvaluation(data(), neighbours=3, batch_size=4)
+    evaluation.set_model(model)
     listed = tf.data.Dataset.from_tensor_slices((parity.IMAGES, np.arange(parity.N)))
     return parity.state(model) | {
         "loss": loss,
         "evaluate": model.evaluate(listed.batch(parity.BATCH), verbose=0),
         "predict": model.predict(data().ordered_batches(4), verbose=0),
+        "accuracy": list(evaluation.evaluate().values()),
         "predict arrays": model.predict(parity.IMAGES[:9], batch_size=4, verbose=0),
     }
 

@@ -73,6 +73,13 @@ def test_a_lost_worker_is_named():
     assert "stops: another worker does not answer" in cluster.explain_loss(aborted)
 
 
+def test_clusters_of_different_sizes_are_told_from_a_loss():
+    cluster = Cluster(("a:1", "b:2"), 0, (("worker", 0), ("worker", 1)))
+    text = "Device ... is joining a group with size2, but that group has size 3 (group_key=1)"
+    message = cluster.explain_loss(tf.errors.InternalError(None, None, "Collective: " + text))
+    assert "the same machines" in message and "Received: a:1, b:2 here" in message
+
+
 def test_other_errors_are_no_loss():
     cluster = Cluster(("a:1", "b:2"), 0, (("worker", 0), ("worker", 1)))
     for error in (ValueError("Collective"), tf.errors.InternalError(None, None, "a bug")):

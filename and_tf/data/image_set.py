@@ -113,18 +113,20 @@ class ImageSet(abc.ABC):
         )
         return _whole(batches.prefetch(tf.data.AUTOTUNE))
 
-    def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
+    def ordered_batches(self, batch_size: int, share: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         """Return every image once, uint8 [b, H, W, 3], in index order.
+
+        With a `share` (r, W), only the batches r, r + W, ...; no others are decoded.
 
         Raises:
             ValueError: batch size below 1.
         """
-        batches = self._ordered_batches(_check_batch_size(batch_size))
+        batches = self._ordered_batches(_check_batch_size(batch_size), share)
         return _whole(batches.prefetch(tf.data.AUTOTUNE))
 
     @abc.abstractmethod
-    def _ordered_batches(self, batch_size: int) -> tf.data.Dataset:
-        """Return the images in index order."""
+    def _ordered_batches(self, batch_size: int, share: tuple[int, int]) -> tf.data.Dataset:
+        """Return a share of the batches in index order."""
 
     @abc.abstractmethod
     def _epoch_batches(
@@ -136,6 +138,19 @@ class ImageSet(abc.ABC):
         rows: range | None,
     ) -> tf.data.Dataset:
         """Return the batches (images, indices) of one epoch from `first_step` on, cut to `rows`."""
+
+    @staticmethod
+    def _shared(
+        examples: tf.data.Dataset, batch_size: int, share: tuple[int, int]
+    ) -> tf.data.Dataset:
+        """Return the examples of the batches that a share has."""
+        first, every = share
+        if every == 1:
+            return examples
+        numbered = examples.enumerate().filter(
+            lambda position, _: position // batch_size % every == first
+        )
+        return numbered.map(lambda _, example: example)
 
     def _decoded(
         self,

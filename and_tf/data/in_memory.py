@@ -31,11 +31,13 @@ class InMemoryImageSet(ImageSet):
             self._tensor = tf.identity(images)
         self.images = np.asarray(memoryview(self._tensor))
 
-    def _ordered_batches(self, batch_size: int) -> tf.data.Dataset:
+    def _ordered_batches(self, batch_size: int, share: tuple[int, int]) -> tf.data.Dataset:
+        first, every = share
+
         def batch(step: tf.Tensor) -> tf.Tensor:
             return self._tensor[step * batch_size : (step + 1) * batch_size]
 
-        return tf.data.Dataset.range(self.steps_per_epoch(batch_size)).map(batch)
+        return tf.data.Dataset.range(first, self.steps_per_epoch(batch_size), every).map(batch)
 
     def _epoch_batches(
         self,

@@ -91,8 +91,8 @@ class StreamedRecords(ImageSet):
             )
         return InMemoryImageSet(self.name, images, labels=self.labels, class_names=self.class_names)
 
-    def _ordered_batches(self, batch_size: int) -> tf.data.Dataset:
-        records = self._records(tf.range(len(self._files[0])))
+    def _ordered_batches(self, batch_size: int, share: tuple[int, int]) -> tf.data.Dataset:
+        records = self._shared(self._records(tf.range(len(self._files[0]))), batch_size, share)
         images = records.map(lambda _, record: self._decode_image(record), tf.data.AUTOTUNE)
         return images.batch(batch_size)
 

@@ -70,9 +70,9 @@ class StreamedFiles(ImageSet):
             skipped=sorted(self.skipped),
         )
 
-    def _ordered_batches(self, batch_size: int) -> tf.data.Dataset:
-        images = tf.data.Dataset.range(self.num_examples).map(self._decode, tf.data.AUTOTUNE)
-        return images.batch(batch_size)
+    def _ordered_batches(self, batch_size: int, share: tuple[int, int]) -> tf.data.Dataset:
+        indices = self._shared(tf.data.Dataset.range(self.num_examples), batch_size, share)
+        return indices.map(self._decode, tf.data.AUTOTUNE).batch(batch_size)
 
     def _epoch_batches(
         self,

@@ -122,6 +122,16 @@ def test_ordered_batches_follow_the_index(image_set, images):
     np.testing.assert_array_equal(np.concatenate(found), images)
 
 
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_a_share_has_every_few_of_the_ordered_batches(image_set, count):
+    whole = list(image_set.ordered_batches(B).as_numpy_iterator())
+    for rank in range(count):
+        share = list(image_set.ordered_batches(B, (rank, count)).as_numpy_iterator())
+        assert len(share) == len(whole[rank::count])
+        for found, expected in zip(share, whole[rank::count], strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_batches_have_one_static_shape(image_set):
     image_spec, index_spec = image_set.training_batches(B, seed=0).element_spec
     assert image_spec == tf.TensorSpec([None, 6, 4, 3], tf.uint8)

@@ -45,6 +45,15 @@ def test_a_file_that_changes_its_size(folder):
         assert (collect(image_set)[5] == GREY).all()
 
 
+def test_the_batches_of_others_are_not_decoded(folder):
+    image_set, _ = load_folder(folder, in_memory=False)
+    (folder / "2.png").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        share = list(image_set.ordered_batches(2, (0, 2)).as_numpy_iterator())
+    np.testing.assert_array_equal(np.concatenate(share)[:, 0, 0, 0], [0, 1, 4, 5])
+
+
 def test_skipped_batches_are_not_decoded(folder):
     image_set, _ = load_folder(folder, in_memory=False)
     order = [
