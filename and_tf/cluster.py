@@ -101,10 +101,11 @@ class Cluster:
         is_loss = kind == "UnavailableError" or (kind in _ENDS and "ollective" in text)
         if self.count == 1 or not is_loss:
             return None
-        named = re.search(r"/job:(\w+)/replica:0/task:(\d+)", text)
-        task = (named[1], int(named[2])) if named else None
+        text = re.sub(r"\{\{.*?\}\}", "", text)  # the operation, and the device that ran it
+        named = re.findall(r"/job:(\w+)/replica:0/task:(\d+)", text)
         others = {name: rank for rank, name in enumerate(self.tasks) if rank != self.rank}
-        lost = self.name(others[task]) if task in others else "another worker"
+        lost = [others[job, int(task)] for job, task in named if (job, int(task)) in others]
+        lost = self.name(lost[0]) if lost else "another worker"
         return (
             f"{self.name(self.rank)} stops: {lost} does not answer any more; what it said last tells why. "
             "The last checkpoint stands: start every worker again with --resume, on as many machines as "

@@ -67,6 +67,9 @@ def test_a_lost_worker_is_named():
     message = cluster.explain_loss(error)
     assert "worker 1 (b:2) stops: worker 2 (c:3) does not answer" in message
     assert "--resume" in message
+    by = "{{function_node on /job:worker/replica:0/task:0/device:CPU:0}} "
+    others = tf.errors.UnavailableError(None, None, by + "/job:chief/replica:0/task:0 is down")
+    assert "stops: worker 0 (a:1) does not answer" in cluster.explain_loss(others)
     itself = tf.errors.UnavailableError(None, None, "/job:worker/replica:0/task:0 is down")
     assert "stops: another worker does not answer" in cluster.explain_loss(itself)
     aborted = tf.errors.InternalError(None, None, "Collective ops is aborted")
