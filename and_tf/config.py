@@ -229,7 +229,8 @@ class TrainConfig(_Section):
         "several machines, those of each",
     )
     worker_timeout_seconds: PositiveFloat = Field(
-        60, description="On several machines, when one that does not answer any more is given up"
+        60,
+        description="On several machines, when at the latest one that does not answer is given up",
     )
     precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
         "float32",

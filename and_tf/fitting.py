@@ -94,6 +94,9 @@ def fit(
                 f"optimizer.learning_rate={rate:g} goes on from it."
             )
         raise error from None
+    finally:
+        for report in reports:  # Keras closes their files where all goes well alone
+            report.on_train_end()
 
     # A streamed file may have turned out broken on the way.
     report_skipped(run, workers, images, test)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import keras
+import numpy as np
 
 from and_tf.checkpoints import Checkpoints
 from and_tf.errors import Interrupted
@@ -48,10 +49,12 @@ class StopWhenAsked(keras.callbacks.Callback):
         print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
     def _stop_if_asked(self) -> None:
-        if self.checkpoints.workers.anyone(self._received is not None):
+        workers = self.checkpoints.workers
+        if workers.anyone(self._received is not None):
             self.checkpoints.save(self.model)
-            self.checkpoints.workers.leave()
-            raise Interrupted(self._received or signal.SIGTERM)
+            received = workers.gathered(np.array([self._received or 0]))
+            workers.leave()
+            raise Interrupted(int(received.max()))
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         self._stop_if_asked()

@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0 done, 2 bad input or a run that cannot go on, 128 + n stopped by signal n.
     """
     args = parse_arguments(arguments)
-    cluster = Cluster()
+    cluster, code = Cluster(), 0
     try:
         require_tensorflow()
         cluster = Cluster.of_environment()
@@ -66,22 +66,21 @@ def main(arguments: list[str] | None = None) -> int:
             train(config, run, resume=args.resume, cluster=cluster)
     except Interrupted as interruption:
         message = f"stopped by {interruption}; the checkpoint is written: go on with --resume"
-        return fail(message, interruption.exit_code)
+        code = fail(message, interruption.exit_code)
     except KeyboardInterrupt:
-        return fail("stopped at once; go on from the last checkpoint with --resume", 130)
+        code = fail("stopped at once; go on from the last checkpoint with --resume", 130)
     except Exception as error:
-        loss = cluster.explain_loss(error)
-        message = loss or explain(error)
+        message = cluster.explain_loss(error) or explain(error)
         if message is None:
             raise
-        if loss:
-            atexit.register(leave_at_once, 2)
-        return fail(message, 2)
-    return 0
+        code = fail(message, 2)
+    if cluster.count > 1:
+        atexit.register(leave_at_once, code)
+    return code
 
 
 def leave_at_once(code: int) -> None:
-    """End the process here and now: TensorFlow's threads would wait for a worker that is gone."""
+    """End the process here and now: TensorFlow's threads would wait for workers that are gone."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
