@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import tensorflow as tf
-from tensorflow.python.distribute import collective_all_reduce_strategy
+from tensorflow.python.eager import context
 
 from and_tf.cluster import Cluster
-
-_START_SECONDS = 900.0  # schedulers start machines minutes apart
 
 
 def choose_strategy(
@@ -70,19 +69,19 @@ def _join(
         )
     if gpus:
         tf.config.set_visible_devices(gpus, "GPU")
-    # TensorFlow has no public way to set them: it asks every worker in turn whether it is alive.
-    extended = collective_all_reduce_strategy.CollectiveAllReduceExtended
-    extended._check_health_initial_timeout = _START_SECONDS
-    extended._check_health_interval = min(1, worker_timeout / 4)  # a process ends as late as that
-    extended._check_health_timeout = worker_timeout / 3
-    extended._check_health_retry_limit = 2
+    # The strategy's own call leaves TensorFlow's 10 s, and there is no public way to set them. The
+    # first worker misses the signs of life of the others, and they its answers after up to twice as long.
+    runtime = context.context()
+    runtime.configure_coordination_service = functools.partial(
+        runtime.configure_coordination_service,
+        heartbeat_timeout_in_ms=max(1, int(1000 * worker_timeout / 2)),
+    )
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
         raise ValueError(
-            f"The machines of TF_CONFIG did not come together: {str(error).splitlines()[0]}. They have "
-            f"{_START_SECONDS:g} s to start, and each needs its port to itself. Received: "
-            f"{cluster.name(cluster.rank)} of {', '.join(cluster.addresses)}"
+            f"The machines of TF_CONFIG did not come together: {str(error).splitlines()[0]}. Each needs "
+            f"its port to itself. Received: {cluster.name(cluster.rank)} of {', '.join(cluster.addresses)}"
         ) from error
 
 

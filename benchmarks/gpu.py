@@ -29,6 +29,7 @@ import tensorflow as tf
 from and_tf.assembly import build_model
 from and_tf.commands import fail
 from and_tf.config import RunConfig, load_config
+from and_tf.config_file import ConfigError
 from and_tf.data import ImageSet, from_arrays
 from and_tf.devices import choose_strategy
 from and_tf.precision import set_precision
@@ -93,7 +94,7 @@ def table(found: dict[tuple[str, bool], float | str], examples: int) -> str:
 
 
 def main() -> int:
-    """Exit code: 0 measured, 2 no GPU."""
+    """Exit code: 0 measured, 2 no GPU or a wrong key."""
     options = parser("gpu", __doc__, repeats=5)
     options.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
     options.add_argument("--n", type=int, default=50_000, help="images")
@@ -109,7 +110,10 @@ def main() -> int:
     choose_strategy(1 if args.device == "gpu" else "cpu")
     if args.deterministic:
         tf.config.experimental.enable_op_determinism()
-    config = load_config(CONFIG, args.set)
+    try:
+        config = load_config(CONFIG, args.set)
+    except ConfigError as error:
+        return fail(str(error), 2)
     pixels = np.random.default_rng(0).integers(0, 256, (args.n, 32, 32, 3), dtype=np.uint8)
     modes = list(
         itertools.product(args.precisions, (False,) if args.deterministic else (False, True))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import types
+
 import pytest
 import tensorflow as tf
 
@@ -47,3 +49,16 @@ def test_the_cpu_is_divided_before_it_is_used_only():
 def test_of_several_machines_each_has_one_cpu():
     with pytest.raises(ValueError, match="each has one CPU; set it to 1. Received: 2"):
         choose_strategy(2, Cluster(("one:1", "two:1")))
+
+
+def test_a_silent_worker_is_given_up_in_the_time_asked_for(monkeypatch):
+    runtime, told = types.SimpleNamespace(configure_coordination_service=dict), {}
+    monkeypatch.setattr(devices, "context", types.SimpleNamespace(context=lambda: runtime))
+
+    def join() -> None:  # as TensorFlow's strategy does
+        told.update(runtime.configure_coordination_service(service_type="standalone"))
+
+    monkeypatch.setattr(devices.tf.distribute, "MultiWorkerMirroredStrategy", join)
+    choose_strategy("cpu", Cluster(("one:1", "two:1")), worker_timeout=4.5)
+    # Of the first worker it takes the others up to twice as long.
+    assert told == {"service_type": "standalone", "heartbeat_timeout_in_ms": 2250}
