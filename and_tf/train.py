@@ -198,11 +198,14 @@ def ctrl_c_ending_at_once(cluster: Cluster) -> Iterator[None]:
     if cluster.count == 1:
         yield
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # TensorFlow takes SIGTERM for its own use meanwhile.
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def load_images(config: RunConfig) -> tuple[ImageSet, ImageSet | None]:

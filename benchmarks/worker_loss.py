@@ -18,13 +18,14 @@ from benchmarks.small_run import compare, train
 
 WORKERS = 2
 ANSWER_SECONDS = 10  # after which a worker that does not answer is given up
+START_SECONDS = 300  # in which a run has to have begun
 STOP_SECONDS = 60  # in which the other one has to have ended
 
 
 def train_together(run: Path) -> float:
     """A run of two workers that nothing disturbs; the seconds from its beginning to its end."""
     children = start_workers(run)
-    wait_for(lambda: (run / "config.json").exists() or any(map(has_ended, children)))
+    wait_for(lambda: (run / "config.json").exists() or any(map(has_ended, children)), START_SECONDS)
     start = time.monotonic()
     if any(list(map(status_of, children))):  # all are waited for
         raise RuntimeError("The undisturbed run of two workers failed")
@@ -34,7 +35,7 @@ def train_together(run: Path) -> float:
 def disturb_workers(run: Path, seconds: float, rng: random.Random, undisturbed: Path) -> list[str]:
     """One run of two workers, of which one is killed: what is to be counted of it."""
     children = start_workers(run)
-    wait_for(lambda: (run / "config.json").exists() or any(map(has_ended, children)))
+    wait_for(lambda: (run / "config.json").exists() or any(map(has_ended, children)), START_SECONDS)
     time.sleep(rng.uniform(0, 1.1 * seconds))
     victim = rng.randrange(WORKERS)
     os.kill(children[victim], signal.SIGKILL)

@@ -109,7 +109,10 @@ def wait_for(path: pathlib.Path, text: str, seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_is_stopped_loses_a_worker_and_goes_on(tmp_path):
+@pytest.mark.parametrize(
+    "loss", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)]
+)
+def test_a_run_is_stopped_loses_a_worker_and_goes_on(tmp_path, loss):
     rows = tmp_path / "run" / "metrics.jsonl"
     with started(2, COMMAND, tmp_path) as processes:
         wait_for(rows, "untrained")
@@ -120,7 +123,7 @@ def test_a_run_is_stopped_loses_a_worker_and_goes_on(tmp_path):
 
     with started(2, [*COMMAND, "--resume"], tmp_path) as processes:
         wait_for(rows, '"epoch", "epoch": 1')
-        processes[1].kill()
+        processes[1].send_signal(loss)
         killed = time.monotonic()
         assert processes[0].wait(120) == 2
         assert time.monotonic() - killed < 40  # the time-out, and the rest of a step
