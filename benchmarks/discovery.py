@@ -74,6 +74,16 @@ def compare(bank: np.ndarray, arguments: argparse.Namespace) -> Comparison:
     floor_rows = num_examples if num_examples <= FLOOR_UP_TO else FLOOR_ROWS * 20
     tensor = tf.constant(bank)
     contenders = {"ours": ours, "floor": lambda: product(tensor, floor_rows)}
+    in_shards: list[Neighbourhoods] = []
+    if arguments.shards > 1:
+        parts = np.array_split(bank, arguments.shards)
+        firsts = np.cumsum([0, *map(len, parts)])[:-1]
+        shards = list(zip(firsts, parts, strict=True))
+
+        def ours_in_shards() -> None:
+            in_shards[:] = [discover(shards, neighbours, temperature, arguments.searcher)]
+
+        contenders["in shards"] = ours_in_shards
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "bank.npy")
         np.save(file, bank)
@@ -98,6 +108,8 @@ def compare(bank: np.ndarray, arguments: argparse.Namespace) -> Comparison:
         more |= {f"probe {key}": value for key, value in vars(probe).items()}
         if arguments.check:
             more |= agreement(found[0], bank, neighbours, temperature)
+    for probe in (each.probe for each in in_shards if each.probe is not None):
+        more |= {f"in shards, probe {key}": value for key, value in vars(probe).items()}
     more["peak memory (GB)"] = peak_memory()
     case = f"discovery, N={num_examples:,}, d={bank.shape[1]}, k={neighbours}, tau={temperature:g}"
     return Comparison.of(case, seconds, **more)
@@ -152,6 +164,9 @@ def main() -> None:
     )
     options.add_argument(
         "--bank", type=Path, help="a .npy file of unit rows, the first N are taken"
+    )
+    options.add_argument(
+        "--shards", type=int, default=1, help="search it in so many parts beside, as a sharded bank"
     )
     options.add_argument("--check", action="store_true", help="compare with an exact search of all")
     options.add_argument("--growth", type=int, nargs="+", metavar="N", help="time these N instead")
