@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import pkgutil
 import re
 import runpy
 import shlex
@@ -50,6 +51,18 @@ def test_the_python_code_runs(tmp_path, monkeypatch):
     scope = runpy.run_path("readme.py")
     assert scope["embeddings"].shape == (360, 128)
     assert int(scope["model"].round) == 4
+
+
+def test_what_pages_name_is_there():
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"`((?:and_tf|serving)(?:\.\w+)+)`", page.read_text())
+        if name != "and_tf.json"
+    }
+    assert len(named) > 5
+    for name in sorted(named):
+        pkgutil.resolve_name(name)
 
 
 def test_pages_show_commands():
