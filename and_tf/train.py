@@ -187,9 +187,23 @@ def train(
             if resume:
                 print(f"there is no run in {run.path} yet: beginning it")
             run.begin(config.to_json(), describe_environment(config, images))
+        warn_of_hidden(run, cluster, workers)
     from and_tf.fitting import fit
 
     fit(config, run, model, images, test)
+
+
+def warn_of_hidden(run: RunDirectory, cluster: Cluster, workers: Workers) -> None:
+    """Say which workers do not see the run directory: with them a run that stops cannot go on."""
+    if cluster.count == 1:
+        return
+    import numpy as np
+
+    workers.anyone(False)  # the chief has begun the run
+    sees = workers.gathered(np.array([run.holds_run], np.int32))
+    if workers.is_chief and not sees.all():
+        blind = ", ".join(cluster.name(rank) for rank in np.flatnonzero(sees == 0))
+        print(f"warning: put {run.path} where all machines see it, to go on after a stop: {blind}")
 
 
 @contextmanager

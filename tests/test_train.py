@@ -18,6 +18,9 @@ from PIL import Image
 
 import and_tf
 from and_tf import train
+from and_tf.cluster import Cluster
+from and_tf.run_directory import RunDirectory
+from tests.threads import run_workers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = [
@@ -389,3 +392,22 @@ def test_a_damaged_set_of_records_is_explained(shared_tfds, tmp_path, capsys):
 def test_beginning_with_resume_is_said(capsys):
     assert train.main(["--run-dir", "new", "--resume", *SMALL]) == 0
     assert "there is no run in new yet: beginning it" in capsys.readouterr().out
+
+
+def test_workers_that_do_not_see_the_run_directory_are_named(tmp_path, capsys):
+    cluster = Cluster(("one:1", "two:2", "three:3"))
+    seen = RunDirectory(tmp_path / "seen")
+    seen.path.mkdir()
+    seen.begin("{}", {})
+    hidden = RunDirectory(tmp_path / "hidden")
+    run_workers(3, lambda workers: train.warn_of_hidden(seen, cluster, workers))
+    assert capsys.readouterr().out == ""
+    run_workers(
+        3,
+        lambda workers: train.warn_of_hidden(
+            hidden if workers.rank == 2 else seen, cluster, workers
+        ),
+    )
+    assert "seen where all machines see it, to go on after a stop: worker 2 (three:3)" in (
+        capsys.readouterr().out
+    )

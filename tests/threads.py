@@ -32,6 +32,9 @@ class ThreadWorkers(Workers):
         self._barrier.wait(60)
         return together
 
+    def anyone(self, wish: bool) -> bool:
+        return bool(self.gathered(np.array([int(wish)])).any())
+
 
 def run_workers(count: int, function: Callable[[ThreadWorkers], Any]) -> list:
     """What the function returns for each of so many workers."""
