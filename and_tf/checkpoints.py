@@ -18,6 +18,7 @@ from and_tf.errors import CheckpointError
 from and_tf.files import replacing
 from and_tf.model import AND
 from and_tf.model_checks import Bank
+from and_tf.sharded_bank import ShardedBank
 from and_tf.watchdog import check_finite
 from and_tf.workers import ALONE, Workers
 
@@ -85,18 +86,12 @@ class Checkpoints:
         if self.workers.anyone(self.workers.is_chief and not path.exists()):
             check_finite(model)
             if self.workers.is_chief:
-                self._write(model, path)
-            else:
-                model.bank.numpy()  # the chief asks all workers for their parts of one in shards
+                self.folder.mkdir(parents=True, exist_ok=True)
+            save_model(model, path, self.workers)
+            for old in self.paths()[self.keep :] if self.workers.is_chief else ():
+                if not self._is_kept(old):
+                    old.unlink()
         return path
-
-    def _write(self, model: AND, path: Path) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            model.save(temporary)
-        for old in self.paths()[self.keep :]:
-            if not self._is_kept(old):
-                old.unlink()
 
     def load_latest(self, bank: Bank | None = None) -> AND | None:
         """The latest model that can be read, or None if there is no checkpoint.
@@ -127,6 +122,19 @@ class Checkpoints:
                 f"--overwrite. Received: {path.name}: {reason}"
             )
         return None
+
+
+def save_model(model: AND, path: Path, workers: Workers) -> None:
+    """Have the chief write a model's `.keras` file, whole or not at all. All workers call it.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    if workers.is_chief:
+        with replacing(path) as temporary:
+            model.save(temporary)
+    elif isinstance(model.bank, ShardedBank):
+        model.bank.numpy()  # the chief's saving asks all for their shards
 
 
 def read_model(path: Path, compile: bool = True, bank: Bank | None = None) -> AND:

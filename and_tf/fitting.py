@@ -9,11 +9,11 @@ import tensorflow as tf
 from and_tf import multi_worker
 from and_tf.assembly import build_discovery, build_evaluation, build_watchdog
 from and_tf.callbacks import KNNEvaluation
-from and_tf.checkpoints import Checkpoints, Position, SaveCheckpoints
+from and_tf.checkpoints import Checkpoints, Position, SaveCheckpoints, save_model
 from and_tf.config import RunConfig
 from and_tf.data.image_set import ImageSet
 from and_tf.errors import NumbersError, RunError
-from and_tf.files import replacing, write_text
+from and_tf.files import write_text
 from and_tf.interrupts import StopWhenAsked
 from and_tf.model import AND
 from and_tf.progress import Progress
@@ -100,16 +100,13 @@ def fit(
 
     # A streamed file may have turned out broken on the way.
     report_skipped(run, workers, images, test)
+    save_model(model, run.model, workers)
     if workers.is_chief:
-        with replacing(run.model) as temporary:
-            model.save(temporary)
         rows = run.read_metrics()
         card = model_card(config, images, evaluation, rows, discovery.curriculum)
         write_text(run.model_card, card)
         table = result_table(rows, discovery.curriculum)
         print(f"\n{table}\n\nThe trained model: {run.model}")
-    else:
-        model.bank.numpy()  # for the chief, see `Checkpoints.save`
     workers.leave()  # once the chief has written
 
 

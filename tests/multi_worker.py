@@ -96,13 +96,7 @@ def refusals(strategy: tf.distribute.Strategy) -> dict:
             own_batches(strategy, 0), validation_data=(parity.IMAGES, np.arange(parity.N))
         ),
     }
-    found = {}
-    for name, attempt in attempts.items():
-        try:
-            attempt()
-        except ValueError as error:
-            found[name] = str(error)
-    return found
+    return parity.complaints(attempts)
 
 
 def main(folder: pathlib.Path, long: bool) -> None:

@@ -11,6 +11,7 @@ import io
 import json
 import pathlib
 import sys
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -276,13 +277,18 @@ def refusals() -> dict[str, str]:
         "jit_compile": lambda: fit(model, and_tf.SGD(0.03), jit_compile=True),
         "float16": lambda: fit(half_model, and_tf.SGD(0.03)),
     }
-    found = {}
     with strategy.scope():
-        for name, attempt in attempts.items():
-            try:
-                attempt()
-            except ValueError as error:
-                found[name] = str(error)
+        return complaints(attempts)
+
+
+def complaints(attempts: dict[str, Callable[[], object]]) -> dict[str, str]:
+    """What is said of each attempt that is refused."""
+    found = {}
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except ValueError as error:
+            found[name] = str(error)
     return found
 
 
