@@ -14,8 +14,11 @@ __all__ = [
     "KNNEvaluation",
     "NeighbourhoodDiscovery",
     "data",
+    "discover",
+    "discovery",
     "encoders",
     "evaluation",
+    "method",
 ]
 
 # While Python locates `python -m and_tf` or `and_tf.COMMAND`, sys.argv[0] is "-m". A command imports
@@ -29,9 +32,7 @@ if not _is_command:
 
     require_tensorflow()
 
-    from and_tf import data, encoders, evaluation
-    from and_tf.callbacks import KNNEvaluation, NeighbourhoodDiscovery
-    from and_tf.curriculum import Curriculum
+    from and_tf import data, discovery, encoders, evaluation, method
     from and_tf.data.augment import Augment
-    from and_tf.model import AND
-    from and_tf.optimizer import SGD
+    from and_tf.discovery import discover
+    from and_tf.method import AND, SGD, Curriculum, KNNEvaluation, NeighbourhoodDiscovery

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from and_tf import commands
 from and_tf.backend import require_tensorflow
-from and_tf.commands import fail, quieten, refusing_bad_input
-from and_tf.config import RunConfig, load_config
 from and_tf.errors import RunError
-from and_tf.resuming import check_same_config
-from and_tf.run_directory import RunDirectory
+from and_tf.runs import commands
+from and_tf.runs.commands import fail, quieten, refusing_bad_input
+from and_tf.runs.config import RunConfig, load_config
+from and_tf.runs.resuming import check_same_config
+from and_tf.runs.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import keras

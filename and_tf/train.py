@@ -13,20 +13,20 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from and_tf import commands
 from and_tf.backend import require_tensorflow
-from and_tf.cluster import Cluster
-from and_tf.commands import fail, quieten, refusing_bad_input
-from and_tf.config import RunConfig, load_config
+from and_tf.distribution.cluster import Cluster
 from and_tf.errors import Interrupted
 from and_tf.files import write_text
-from and_tf.resuming import check_same_config, check_same_images, fingerprint, without_places
-from and_tf.run_directory import RunDirectory, RunDirectoryError
+from and_tf.runs import commands
+from and_tf.runs.commands import fail, quieten, refusing_bad_input
+from and_tf.runs.config import RunConfig, load_config
+from and_tf.runs.resuming import check_same_config, check_same_images, fingerprint, without_places
+from and_tf.runs.run_directory import RunDirectory, RunDirectoryError
 
 if TYPE_CHECKING:
     from and_tf.data.image_set import ImageSet
-    from and_tf.model import AND
-    from and_tf.workers import Workers
+    from and_tf.distribution.workers import Workers
+    from and_tf.method.model import AND
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -154,8 +154,8 @@ def train(
     cluster = cluster or Cluster()
     goes_on = resume and run.holds_run
     with refusing_bad_input():
-        from and_tf.devices import choose_strategy
-        from and_tf.workers import Workers
+        from and_tf.distribution.devices import choose_strategy
+        from and_tf.distribution.workers import Workers
 
         if cluster.count > 1:
             print(f"{cluster.name(cluster.rank)} of {cluster.count}, waiting for all", flush=True)
@@ -188,7 +188,7 @@ def train(
                 print(f"there is no run in {run.path} yet: beginning it")
             run.begin(config.to_json(), describe_environment(config, images))
         warn_of_hidden(run, cluster, workers)
-    from and_tf.fitting import fit
+    from and_tf.runs.fitting import fit
 
     fit(config, run, model, images, test)
 
@@ -244,10 +244,10 @@ def prepare_model(
     import keras
     import tensorflow as tf
 
-    from and_tf.assembly import build_model
-    from and_tf.checkpoints import Checkpoints
-    from and_tf.precision import choose_precision, set_precision
-    from and_tf.replica_limits import check_training
+    from and_tf.method.replica_limits import check_training
+    from and_tf.runs.assembly import build_model
+    from and_tf.runs.checkpoints import Checkpoints
+    from and_tf.runs.precision import choose_precision, set_precision
 
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -265,8 +265,8 @@ def prepare_model(
 
 def describe_environment(config: RunConfig, images: ImageSet) -> dict:
     """What a run's numbers depend on beside its config."""
-    from and_tf.precision import choose_precision
-    from and_tf.summary import versions
+    from and_tf.runs.precision import choose_precision
+    from and_tf.runs.summary import versions
 
     return {
         "command": sys.argv,
@@ -279,7 +279,7 @@ def describe_environment(config: RunConfig, images: ImageSet) -> dict:
 
 def warn_of_other_versions(begun_with: dict[str, str]) -> None:
     """Say which versions changed since a run was begun: its numbers may, too."""
-    from and_tf.summary import versions
+    from and_tf.runs.summary import versions
 
     for name, version in versions().items():
         if begun_with.get(name) != version:

@@ -25,7 +25,7 @@ import keras
 import numpy as np
 
 from and_tf.files import flush
-from and_tf.watchdog import check_finite
+from and_tf.runs.watchdog import check_finite
 from benchmarks.measuring import Comparison, paired, parser, report
 from benchmarks.memory import peak_megabytes
 from benchmarks.step import build

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.serving_requests import array_inputs
-from serving.servable import Servable
+from serving.engine.servable import Servable
 
 
 def main() -> None:

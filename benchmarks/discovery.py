@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from and_tf.exact_search import search_exactly
-from and_tf.neighbourhoods import Neighbourhoods, choose_searcher, discover
-from and_tf.search_progress import SearchProgress
-from and_tf.shards import Shards
+from and_tf.discovery.exact_search import search_exactly
+from and_tf.discovery.neighbourhoods import Neighbourhoods, choose_searcher, discover
+from and_tf.discovery.search_progress import SearchProgress
+from and_tf.distribution.shards import Shards
 from benchmarks.measuring import Comparison, paired, parser, peer, report
 
 FLOOR_ROWS = 1024  # of a block of the floor's product, the fastest of 256 to 4096

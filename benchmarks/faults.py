@@ -88,10 +88,10 @@ def disturb(
 
 def import_all() -> None:
     """Import once what every child needs; TensorFlow itself must start in each child anew."""
-    import and_tf.assembly
-    import and_tf.checkpoints
-    import and_tf.progress
-    import and_tf.summary
+    import and_tf.runs.assembly
+    import and_tf.runs.checkpoints
+    import and_tf.runs.progress
+    import and_tf.runs.summary
     import and_tf.train  # noqa: F401
 
 

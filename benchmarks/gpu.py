@@ -26,13 +26,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from and_tf.assembly import build_model
-from and_tf.commands import fail
-from and_tf.config import RunConfig, load_config
-from and_tf.config_file import ConfigError
 from and_tf.data import ImageSet, from_arrays
-from and_tf.devices import choose_strategy
-from and_tf.precision import set_precision
+from and_tf.distribution.devices import choose_strategy
+from and_tf.runs.assembly import build_model
+from and_tf.runs.commands import fail
+from and_tf.runs.config import RunConfig, load_config
+from and_tf.runs.config_file import ConfigError
+from and_tf.runs.precision import set_precision
 from benchmarks.measuring import paired, parser
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs/cifar10.json"

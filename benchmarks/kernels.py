@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from and_tf.encoders.batch_norm import BatchNormalization
 from and_tf.encoders.convolution import filter_gradient
-from and_tf.precision import set_precision
+from and_tf.runs.precision import set_precision
 from benchmarks.measuring import paired, ratio
 
 MAPS = (

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import tensorflow as tf
 
-from and_tf import objective
+from and_tf.method import objective
 from benchmarks.measuring import Comparison, paired, parser, peer, report
 from benchmarks.memory import peak_megabytes, peak_of
 

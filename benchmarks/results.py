@@ -9,16 +9,16 @@ import argparse
 import statistics
 from pathlib import Path
 
-from and_tf.config import load_config
-from and_tf.curriculum import Curriculum
-from and_tf.run_directory import RunDirectory
-from and_tf.summary import stages
+from and_tf.method.curriculum import Curriculum
+from and_tf.runs.config import load_config
+from and_tf.runs.run_directory import RunDirectory
+from and_tf.runs.summary import stages
 
 FIGURES = ("knn_bank", "knn_features", "consistency", "mutual_neighbours")
 
 
 def stages_of(run: Path) -> dict[str, dict]:
-    """The `and_tf.summary.stages` of a run directory."""
+    """The `and_tf.runs.summary.stages` of a run directory."""
     config = load_config(run / "config.json").curriculum
     curriculum = Curriculum(config.rounds, config.epochs_per_round, config.initial_epochs)
     return stages(RunDirectory(run).read_metrics(), curriculum)

@@ -16,10 +16,10 @@ import time
 import keras
 import numpy as np
 
-from and_tf.devices import choose_strategy
+from and_tf.distribution.devices import choose_strategy
 from and_tf.encoders.blocks import normalised_pixels, unit_embedding
-from and_tf.model import AND
-from and_tf.optimizer import SGD
+from and_tf.method.model import AND
+from and_tf.method.optimizer import SGD
 from benchmarks.measuring import parser
 from benchmarks.memory import peak_megabytes, resident_megabytes
 

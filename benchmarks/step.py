@@ -24,7 +24,7 @@ import tensorflow as tf
 
 import and_tf
 from and_tf.encoders import ENCODERS
-from and_tf.precision import set_precision
+from and_tf.runs.precision import set_precision
 from benchmarks.measuring import Comparison, paired, parser, peer, report
 
 GEMM = 2048  # rows and columns of the matrices whose product sets the floor

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from serving import tokens
-from serving.batching_settings import BatchingSettings
+from serving.engine.batching_settings import BatchingSettings
+from serving.protocol import tokens
 from serving.settings import MIB, Settings
 
 TOKEN_VARIABLE = "SERVING_TOKEN"
@@ -187,7 +187,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _config(options: argparse.Namespace):
-    from serving import model_config
+    from serving.engine import model_config
 
     if options.model_config:
         return model_config.read(options.model_config)

@@ -24,8 +24,8 @@ _COUNT = f"{_PREFIX}request_count"
 _BUCKETS = tuple(10 * 1.8**i for i in range(33))
 _SIZES = (0, *(2**i for i in range(13)))
 
-from serving.batching import BatchRecord
-from serving.served_version import ServedVersion
+from serving.engine.batching import BatchRecord
+from serving.engine.served_version import ServedVersion
 
 # Times of creation, which TensorFlow Serving does not tell.
 disable_created_metrics()

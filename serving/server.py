@@ -16,15 +16,17 @@ from collections.abc import Iterator
 import uvicorn
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from serving import http_protocol, page, rows_api
-from serving.batching_settings import BatchingSettings
+from serving.engine.batching_settings import BatchingSettings
+from serving.engine.models import Models
 from serving.errors import ServingError
-from serving.grpc_server import GrpcServer
 from serving.metrics import Metrics
-from serving.models import Models
-from serving.rest import build_app
+from serving.page import routes as page
+from serving.protocol.grpc.server import GrpcServer
+from serving.protocol.http import connection
+from serving.protocol.rest.app import build_app
 from serving.settings import Settings
-from serving.teachers import Teachers
+from serving.teaching import rows_api
+from serving.teaching.teachers import Teachers
 
 # How often health asks the models whether all are available.
 _HEALTH_SECONDS = 0.25
@@ -190,11 +192,11 @@ def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         http=functools.partial(
-            http_protocol.LimitedProtocol,
+            connection.LimitedProtocol,
             seconds=settings.request_timeout,
-            most=http_protocol.most_connections(),
+            most=connection.most_connections(),
         ),
-        backlog=http_protocol.BACKLOG,
+        backlog=connection.BACKLOG,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -11,12 +11,12 @@ import pytest
 import tensorflow as tf
 
 import and_tf
-from and_tf.curriculum import select_anchors
+from and_tf.discovery.neighbourhoods import discover
 from and_tf.evaluation.knn import knn_scores
 from and_tf.evaluation.neighbourhood_quality import consistency
-from and_tf.memory import updated_rows
-from and_tf.neighbourhoods import discover
-from and_tf.objective import neighbourhood_losses
+from and_tf.method.curriculum import select_anchors
+from and_tf.method.memory import updated_rows
+from and_tf.method.objective import neighbourhood_losses
 
 TOLERANCE = 1e-5
 WEIGHT_DECAY = 5e-4

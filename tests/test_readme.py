@@ -11,7 +11,7 @@ import shlex
 import pytest
 
 from and_tf import export, train
-from and_tf.config import load_config
+from and_tf.runs.config import load_config
 from serving import __main__ as serve
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

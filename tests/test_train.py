@@ -18,8 +18,8 @@ from PIL import Image
 
 import and_tf
 from and_tf import train
-from and_tf.cluster import Cluster
-from and_tf.run_directory import RunDirectory
+from and_tf.distribution.cluster import Cluster
+from and_tf.runs.run_directory import RunDirectory
 from tests.threads import run_workers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -119,7 +119,7 @@ def test_a_run_is_a_function_of_config_and_seed(finished, tmp_path):
 
 KILL_AND_RESUME = """
 import os, pathlib, random, signal, sys, time
-import and_tf, and_tf.assembly, and_tf.checkpoints, and_tf.progress, and_tf.summary  # once for all
+import and_tf, and_tf.runs.assembly, and_tf.runs.checkpoints, and_tf.runs.progress, and_tf.runs.summary  # once for all
 from and_tf import train
 
 kills, *arguments = sys.argv[1:]
@@ -166,7 +166,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path, kills):
 def test_a_signal_stops_in_the_middle_of_an_epoch_and_nothing_is_lost(
     finished, tmp_path, number, capsys, monkeypatch
 ):
-    from and_tf.progress import Progress
+    from and_tf.runs.progress import Progress
 
     steps, original = [0], Progress.on_train_batch_end
 
@@ -365,13 +365,13 @@ def test_bad_input_does_not_occupy_the_run_directory(capsys):
 def test_a_diverged_run_goes_on_at_a_lower_rate(finished, tmp_path, capsys, monkeypatch):
     run = tmp_path / "run"
     arguments = ["--run-dir", str(run), *SMALL]
-    original, steps = and_tf.watchdog.Watchdog.on_train_batch_end, [0]
+    original, steps = and_tf.runs.watchdog.Watchdog.on_train_batch_end, [0]
 
     def diverge_at_step_30(self, batch, logs=None):
         steps[0] += 1
         original(self, batch, {"loss": float("nan")} if steps[0] == 30 else logs)
 
-    monkeypatch.setattr(and_tf.watchdog.Watchdog, "on_train_batch_end", diverge_at_step_30)
+    monkeypatch.setattr(and_tf.runs.watchdog.Watchdog, "on_train_batch_end", diverge_at_step_30)
     message = fails(capsys, *arguments)
     assert "at step 6 of epoch 3" in message
     assert "--resume --set optimizer.learning_rate=0.003 goes on from it" in message

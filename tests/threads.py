@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from and_tf.workers import Workers
+from and_tf.distribution.workers import Workers
 
 
 class ThreadWorkers(Workers):

@@ -1,4 +1,10 @@
-"""Where images come from: the embedded digits, TensorFlow Datasets, a folder, or arrays."""
+"""Where images come from: the embedded digits, TensorFlow Datasets, a folder, or arrays.
+
+An image set gives uint8 images with indices in a reproducible order; `augment` makes random views of
+them. Nothing here knows of encoders, of the model or of devices.
+
+Other rooms use `augment`, `folder_labels`, `folder_listing`, `image_set` and `resizing`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Encoders: Keras functional models from pixels to unit embeddings, with named stages."""
+"""Encoders: Keras functional models from pixels to unit embeddings, with named stages.
+
+One file an architecture, with the layers that they share. An encoder normalises pixels itself, and
+knows nothing of how it is trained; of devices it knows what batch norm exchanges between them.
+
+Other rooms use `batch_norm`.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from and_tf import replicas
+from and_tf.distribution import replicas
 
 # The least that TensorFlow's function passes on to the kernel, as cuDNN asks for it.
 _LEAST_EPSILON = 1.001e-5

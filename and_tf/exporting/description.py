@@ -8,10 +8,10 @@ import keras
 from tensorflow.core.protobuf import saved_model_pb2
 
 from and_tf import __version__
-from and_tf.config import RunConfig
 from and_tf.exporting.rows import Rows
 from and_tf.exporting.signatures import OUTPUTS, Exported
 from and_tf.exporting.trained_encoder import fingerprint_of
+from and_tf.runs.config import RunConfig
 
 FORMAT = 1
 

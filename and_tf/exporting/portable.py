@@ -9,13 +9,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from and_tf.config import RunConfig
 from and_tf.errors import RunError
 from and_tf.exporting.description import with_served
 from and_tf.exporting.fresh_process import check_difference, check_output_of
 from and_tf.exporting.verification import TOLERANCE, sample_images
 from and_tf.exporting.version_folder import MARKS
 from and_tf.files import write_text
+from and_tf.runs.config import RunConfig
 
 # LiteRT's converter, and an interpreter to verify with, come with TensorFlow.
 PACKAGES = {"onnx": ("tf2onnx", "onnx", "onnxruntime"), "litert": ()}

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 
 from and_tf import data
-from and_tf.config import RunConfig
 from and_tf.data.folder_labels import labels_from_csv
 from and_tf.data.folder_listing import printable
 from and_tf.data.image_set import ImageSet
 from and_tf.data.resizing import CROPPED_FROM
+from and_tf.runs.config import RunConfig
 
 SETS = ("train", "test", "all", "none")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import keras
 
-from and_tf.config import RunConfig
 from and_tf.exporting.description import describe, export_card
 from and_tf.exporting.prediction_logs import warm_up_logs, write_logs
 from and_tf.exporting.projection import project
@@ -16,6 +15,7 @@ from and_tf.exporting.rows import Rows
 from and_tf.exporting.signatures import Exported
 from and_tf.exporting.verification import expected_answers, verify_saved_model
 from and_tf.files import write_text
+from and_tf.runs.config import RunConfig
 
 
 def write_saved_model(

@@ -7,13 +7,13 @@ import json
 
 import keras
 
-from and_tf.assembly import build_encoder
-from and_tf.checkpoints import Checkpoints, read_model
-from and_tf.config import RunConfig
 from and_tf.errors import CheckpointError, RunError
-from and_tf.model import AND
-from and_tf.precision import set_precision
-from and_tf.run_directory import RunDirectory
+from and_tf.method.model import AND
+from and_tf.runs.assembly import build_encoder
+from and_tf.runs.checkpoints import Checkpoints, read_model
+from and_tf.runs.config import RunConfig
+from and_tf.runs.precision import set_precision
+from and_tf.runs.run_directory import RunDirectory
 
 
 def load_encoder(run: RunDirectory, config: RunConfig) -> keras.Model:

@@ -39,7 +39,7 @@ def test_growth_is_the_slope_of_the_logarithms(tmp_path):
 
 def test_the_peer_finds_the_same():
     torch = pytest.importorskip("torch")
-    from and_tf.neighbourhoods import discover
+    from and_tf.discovery.neighbourhoods import discover
     from benchmarks.peers import discovery as in_torch
 
     bank = clustered_bank(300, 16, 30)

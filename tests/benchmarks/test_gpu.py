@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from and_tf.config import load_config
 from and_tf.data import from_arrays
+from and_tf.runs.config import load_config
 from benchmarks import gpu
 
 SMALL = [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from and_tf.config import load_config
+from and_tf.runs.config import load_config
 from benchmarks.results import table
 
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from and_tf import data, encoders
-from and_tf.config import load_config
 from and_tf.exporting.rows import Rows, embed_rows, load_image_sets, with_labels
+from and_tf.runs.config import load_config
 
 
 @pytest.fixture(scope="module")

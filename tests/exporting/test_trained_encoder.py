@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-from and_tf.assembly import build_model
-from and_tf.config import load_config
 from and_tf.data import from_arrays
 from and_tf.errors import RunError
 from and_tf.exporting.trained_encoder import fingerprint_of, load_encoder
-from and_tf.precision import set_precision
-from and_tf.run_directory import RunDirectory
+from and_tf.runs.assembly import build_model
+from and_tf.runs.config import load_config
+from and_tf.runs.precision import set_precision
+from and_tf.runs.run_directory import RunDirectory
 
 IMAGES = from_arrays(np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8))
 

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 from PIL import Image
 
-from and_tf.config import RunConfig
 from and_tf.data.in_memory import InMemoryImageSet
 from and_tf.exporting.description import describe
 from and_tf.exporting.projection import project
@@ -18,6 +17,7 @@ from and_tf.exporting.row_bank import RowBank
 from and_tf.exporting.rows import Rows
 from and_tf.exporting.signatures import Exported
 from and_tf.exporting.thumbnails import write_thumbnails
+from and_tf.runs.config import RunConfig
 
 EXPORT_SIDE = 8
 EXPORT_COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30)}

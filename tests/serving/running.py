@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from serving import model_config
-from serving.batching_settings import BatchingSettings
+from serving.engine import model_config
+from serving.engine.batching_settings import BatchingSettings
 from serving.server import Server
 from serving.settings import Settings
 

@@ -22,8 +22,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from serving import model_config
 from serving.client import Client
+from serving.engine import model_config
 from serving.server import Server, StartError
 from serving.settings import Settings
 from tests.serving.running import running

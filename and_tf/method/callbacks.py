@@ -1,0 +1,247 @@
+"""Keras callbacks for what happens at the boundaries of rounds and epochs."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from and_tf.data.image_set import ImageSet
+from and_tf.discovery.neighbourhoods import check_searcher, discover
+from and_tf.discovery.scann_search import Probe
+from and_tf.discovery.search_progress import SearchProgress
+from and_tf.distribution import multi_worker
+from and_tf.distribution.workers import Workers
+from and_tf.evaluation.knn import knn_accuracy
+from and_tf.evaluation.neighbourhood_quality import consistency
+from and_tf.method.curriculum import Curriculum, select_anchors
+from and_tf.method.sharded_bank import ShardedBank
+
+
+@dataclasses.dataclass(frozen=True)
+class Discovery:
+    """What a round's discovery found.
+
+    Attributes:
+        round: r.
+        anchors: Number of anchors.
+        entropy: Mean entropy in nats of all examples.
+        anchor_entropy: Mean entropy in nats of the anchors.
+        mutual_neighbours: Share of examples that are their nearest neighbour's nearest neighbour.
+        consistency: Share of anchor-neighbour pairs of one class, None without labels.
+        probe: How good an approximate search was, None for an exact one.
+        seconds: How long it took.
+    """
+
+    round: int
+    anchors: int
+    entropy: float
+    anchor_entropy: float
+    mutual_neighbours: float
+    consistency: float | None
+    probe: Probe | None
+    seconds: float
+
+
+class NeighbourhoodDiscovery(keras.callbacks.Callback):
+    """Discovers the neighbourhoods anew at the start of every round, and restarts the learning rate.
+
+    Round 0 has no anchors. In round r the floor(N r / R) examples of lowest entropy are anchors.
+    The round follows from the epoch, so `fit(..., initial_epoch=e)` goes on where a saved model
+    stopped; the table of a round that the model already holds is kept. Several workers share the
+    search.
+
+    Args:
+        rounds: R, the rounds after round 0.
+        epochs_per_round: Epochs of each round.
+        initial_epochs: Epochs of round 0. Default: `epochs_per_round`.
+        learning_rate: The rate that every round starts with. Default: the one that the optimiser
+            was made with.
+        learning_rate_drops: Fractions of a round after which the rate drops.
+        learning_rate_drop_factor: What each drop multiplies the rate by.
+        labels: int [N], -1 for none; for the neighbourhoods' consistency, never for training.
+        searcher: "exact", "scann" or "auto", see `and_tf.discovery.neighbourhoods.discover`.
+
+    Attributes:
+        latest: The `Discovery` of the current round, None in round 0.
+
+    Raises:
+        ValueError: Another searcher, labels that do not match the model's examples, or an optimiser
+            with a schedule.
+
+    Source: Eq. 1, 5, 6 and section 3.3 of the AND paper.
+    """
+
+    def __init__(
+        self,
+        rounds: int = 4,
+        epochs_per_round: int = 200,
+        initial_epochs: int | None = None,
+        learning_rate: float | None = None,
+        learning_rate_drops: Sequence[float] = (0.6, 0.8),
+        learning_rate_drop_factor: float = 0.1,
+        labels: np.ndarray | None = None,
+        searcher: str = "auto",
+    ) -> None:
+        super().__init__()
+        check_searcher(searcher)
+        self.curriculum = Curriculum(rounds, epochs_per_round, initial_epochs)
+        self.learning_rate = learning_rate
+        self.learning_rate_drops = tuple(learning_rate_drops)
+        self.learning_rate_drop_factor = learning_rate_drop_factor
+        self.labels = labels
+        self.searcher = searcher
+        self.latest: Discovery | None = None
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if self.labels is not None and len(self.labels) != self.model.num_examples:
+            raise ValueError(
+                f"Every one of the {self.model.num_examples} examples needs a label, -1 for none. "
+                f"Received: {len(self.labels)} labels"
+            )
+        if self.learning_rate is None:
+            optimizer = self.model.optimizer
+            optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+            rate = getattr(optimizer, "initial_learning_rate", optimizer.learning_rate)
+            if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+                raise ValueError(
+                    "NeighbourhoodDiscovery sets the learning rate itself, round by round: give "
+                    f"the optimiser a number. Received: {type(rate).__name__}"
+                )
+            self.learning_rate = float(keras.ops.convert_to_numpy(rate))
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.model.optimizer.learning_rate = self.curriculum.learning_rate(
+            epoch, self.learning_rate, self.learning_rate_drops, self.learning_rate_drop_factor
+        )
+        round_index = self.curriculum.round_of(epoch)
+        if round_index != self.model.round.numpy():
+            self.latest = self._begin_round(round_index)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if logs is not None:
+            logs["round"] = self.curriculum.round_of(epoch)
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
+
+    def _begin_round(self, round_index: int) -> Discovery | None:
+        if round_index == 0:
+            no_anchors = np.empty(0, np.int64)
+            self.model.set_neighbourhoods(0, no_anchors, no_anchors.reshape(0, 1))
+            return None
+        start = time.monotonic()
+        bank, workers = self.model.bank, Workers(self.model.distribute_strategy)
+        with SearchProgress(f"discovery of round {round_index}") as progress:
+            found = discover(
+                bank.shards() if isinstance(bank, ShardedBank) else bank.numpy(),
+                self.model.neighbours,
+                self.model.temperature,
+                self.searcher,
+                seed=(self.model.seed, round_index),
+                anchor_share=round_index / self.curriculum.rounds,
+                progress=progress if workers.is_chief else lambda share: None,
+                workers=workers,
+            )
+        anchors = select_anchors(found.entropy, round_index, self.curriculum.rounds)
+        self.model.set_neighbourhoods(round_index, anchors, found.neighbours[anchors])
+        return Discovery(
+            round=round_index,
+            anchors=len(anchors),
+            entropy=float(found.entropy.mean()),
+            anchor_entropy=float(found.entropy[anchors].mean()),
+            mutual_neighbours=found.mutual_share(),
+            consistency=None
+            if self.labels is None
+            else consistency(anchors, found.neighbours[anchors], self.labels),
+            probe=found.probe,
+            seconds=time.monotonic() - start,
+        )
+
+
+class KNNEvaluation(keras.callbacks.Callback):
+    """Weighted kNN accuracy while training, from the bank and from recomputed features.
+
+    Adds `knn_bank` (the bank's rows vote as they stand, made of augmented images) and
+    `knn_features` (the training images embedded anew, without augmentation, vote) to the epoch's
+    logs. Without test images the training images are classified, each leaving itself out.
+
+    Args:
+        train: The labelled training images, in the order of their ids.
+        test: Labelled images to classify, or None.
+        neighbours: K.
+        temperature: Of the vote.
+        every_epochs: Epochs between evaluations.
+        curriculum: If given, the end of every round is evaluated too.
+        batch_size: Images embedded at a time.
+
+    Attributes:
+        untrained: Accuracy of the recomputed features before the first step, None on a model that
+            has been trained already.
+
+    Raises:
+        ValueError: Images without labels.
+    """
+
+    def __init__(
+        self,
+        train: ImageSet,
+        test: ImageSet | None = None,
+        neighbours: int = 200,
+        temperature: float = 0.1,
+        every_epochs: int = 10,
+        curriculum: Curriculum | None = None,
+        batch_size: int = 256,
+    ) -> None:
+        super().__init__()
+        for images in (train, test):
+            if images is not None and images.labels is None:
+                raise ValueError(f"kNN evaluation needs labels. Received: {images.name} has none")
+        self.train = train
+        self.test = test
+        self.neighbours = neighbours
+        self.temperature = temperature
+        self.every_epochs = every_epochs
+        self.curriculum = curriculum
+        self.batch_size = batch_size
+        self.untrained: float | None = None
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if self.model.examples_seen == 0:
+            self.untrained = self.evaluate()["knn_features"]
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        ends_round = self.curriculum is not None and self.curriculum.ends_round(epoch)
+        if logs is not None and (ends_round or (epoch + 1) % self.every_epochs == 0):
+            logs.update(self.evaluate())
+
+    def evaluate(self) -> dict[str, float]:
+        """Top-1 accuracies in [0, 1] of the model as it stands."""
+        features = self._embed(self.train)
+        if self.test is None:
+            queries, query_labels = features, self.train.labels
+        else:
+            queries, query_labels = self._embed(self.test), self.test.labels
+        return {
+            name: knn_accuracy(
+                queries,
+                query_labels,
+                rows,
+                self.train.labels,
+                self.neighbours,
+                self.temperature,
+                exclude_self=self.test is None,
+            )
+            for name, rows in (
+                ("knn_bank", self.model.bank.numpy()),
+                ("knn_features", features),
+            )
+        }
+
+    def _embed(self, images: ImageSet) -> np.ndarray:
+        workers = Workers(self.model.distribute_strategy)
+        if workers.count == 1:
+            return self.model.predict(images.ordered_batches(self.batch_size), verbose=0)
+        share = images.ordered_batches(self.batch_size, (workers.rank, workers.count))
+        return multi_worker.predict(self.model, share)

@@ -1,0 +1,372 @@
+"""The model: an encoder, its memory bank, and the neighbourhoods of the current round."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from and_tf.backend import require_tensorflow
+
+require_tensorflow()
+
+import keras
+import tensorflow as tf
+
+from and_tf.distribution import multi_worker, replicas
+from and_tf.distribution.workers import Workers
+from and_tf.method.gradient_check import GradientCheck
+from and_tf.method.memory import RandomUnitRows, updated_rows
+from and_tf.method.model_checks import Bank, check_arguments, check_indices, index_assertions
+from and_tf.method.objective import neighbourhood_losses
+from and_tf.method.replica_limits import check_encoder, check_training
+from and_tf.method.sharded_bank import ShardedBank
+from and_tf.method.sharded_objective import sharded_losses
+
+
+@keras.saving.register_keras_serializable(package="and_tf")
+class AND(keras.Model):
+    """An encoder trained without labels by neighbourhood discovery.
+
+    `fit(images, indices)` trains on images [N, H, W, 3] (0-255, uint8 or float) and the id 0..N-1
+    of each; `predict(images)` gives float32 unit embeddings [N, d]. Without anchors it learns every
+    image as its own class; `NeighbourhoodDiscovery` sets the anchors round by round.
+
+    Made, with encoder and optimiser, within the scope of a `tf.distribute.MirroredStrategy` or
+    `MultiWorkerMirroredStrategy`, it trains on several devices, of several machines, to the same
+    result: each has its part of the batch, and the whole bank or a part of it.
+
+    Args:
+        encoder: `keras.Model` from images to unit embeddings [B, d], which normalises pixels inside.
+        num_examples: N, the number of training images.
+        temperature: tau of the softmax over the bank (Eq. 2).
+        bank_momentum: Weight of the old row in the bank's update, 1 - eta of Eq. 8.
+        neighbours: k, the neighbours of an anchor without itself.
+        augment: Called as `augment(images, indices, epochs, seed)` in every training step, for
+            instance an `and_tf.Augment`. None trains on the images as they are.
+        seed: Seed of the bank's first rows and of the augmentation.
+        bank: "mirrored", every device has the whole bank, or "sharded", every one of R devices has
+            ceil(N / R) of its rows.
+        **kwargs: Passed on to `keras.Model` (`name`, `dtype`).
+
+    Attributes:
+        bank: float32 [N, d] variable, unit rows; an `and_tf.method.sharded_bank.ShardedBank` if sharded,
+            which is not among the model's variables.
+        neighbourhoods: int32 [N, k] variable: each anchor's neighbours, -1 for all other examples.
+        times_seen: int32 [N] variable: how many steps each example has been part of.
+        round: int32 variable: the round that `neighbourhoods` was discovered for.
+        gradient_check: The `and_tf.method.gradient_check.GradientCheck` that leaves gradients out where
+            one is not finite. float16's loss scaling, which has its own way to, is left to it.
+
+    Raises:
+        ValueError: An argument out of its range, an encoder without a flat embedding, or one that
+            would train otherwise on several devices.
+        NotImplementedError: Several replicas under another strategy than these.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        num_examples: int,
+        temperature: float = 0.1,
+        bank_momentum: float = 0.5,
+        neighbours: int = 1,
+        augment: Callable | None = None,
+        seed: int = 0,
+        bank: Bank = "mirrored",
+        **kwargs,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        check_encoder(encoder)
+        check_arguments(encoder, num_examples, temperature, bank_momentum, neighbours, bank)
+        self.encoder = encoder
+        # Pixels reach the encoder in float32 under mixed precision too; its layers cast for themselves.
+        encoder.autocast = False
+        self.num_examples = num_examples
+        self.temperature = temperature
+        self.bank_momentum = bank_momentum
+        self.neighbours = neighbours
+        self.augment = augment
+        self.seed = seed
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+
+        def add_state(name: str, shape: tuple[int, ...], dtype: str, initializer) -> keras.Variable:
+            return self.add_weight(
+                shape=shape,
+                dtype=dtype,
+                initializer=initializer,
+                trainable=False,
+                autocast=False,
+                name=name,
+            )
+
+        shape = num_examples, encoder.output_shape[-1]
+        if bank == "sharded":
+            self.bank = ShardedBank(*shape, seed, path=f"{self.name}/bank")
+        else:
+            self.bank = add_state("bank", shape, "float32", RandomUnitRows(seed))
+        self.neighbourhoods = add_state(
+            "neighbourhoods", (num_examples, neighbours), "int32", keras.initializers.Constant(-1)
+        )
+        self.times_seen = add_state("times_seen", (num_examples,), "int32", "zeros")
+        self.round = add_state("round", (), "int32", "zeros")
+        self.gradient_check = GradientCheck()
+        self.built = True  # by its encoder
+
+    def call(self, images, training: bool = False):
+        return self.encoder(images, training=training)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [self.loss_tracker]
+
+    @property
+    def examples_seen(self) -> int:
+        """How many examples all training steps so far were made of."""
+        return int(self.times_seen.numpy().sum(dtype=np.int64))
+
+    def fit(self, x=None, y=None, **kwargs) -> keras.callbacks.History:
+        """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
+
+        On several machines `x` is a `tf.data.Dataset` of whole batches, the same on each.
+
+        Raises:
+            ValueError: Ids that are missing, not integers, out of range, or not unique; what
+                several replicas would train otherwise than one device.
+        """
+        if self._has_workers:
+            for name in ("validation_data", "validation_split"):
+                if kwargs.get(name):
+                    raise ValueError(f"{name} is not evaluated on several machines: leave it out.")
+            return super().fit(self._distributed(x, y, kwargs, "steps_per_epoch"), **kwargs)
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size and x.max() <= 1:
+            warnings.warn(
+                "AND takes pixels as they are stored, 0 to 255; these are at most "
+                f"{x.max():g}. Were they divided by 255?",
+                stacklevel=2,
+            )
+        if y is not None:
+            check_indices(np.asarray(y), self.num_examples)
+        elif isinstance(x, np.ndarray | tf.Tensor):
+            raise ValueError(
+                "fit(images, indices) needs the integer id of every image as its target, for "
+                "instance np.arange(len(images)). Received: images alone"
+            )
+        return super().fit(x, y, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        """As `keras.Model.evaluate`; on several machines as `fit` takes its images."""
+        if self._has_workers:
+            return super().evaluate(self._distributed(x, y, kwargs, "steps"), **kwargs)
+        return super().evaluate(x, y, **kwargs)
+
+    def predict(self, x, batch_size: int | None = None, **kwargs) -> np.ndarray:
+        """As `keras.Model.predict`; on several machines each embeds its share, and has the result."""
+        if not self._has_workers:
+            return super().predict(x, batch_size=batch_size, **kwargs)
+        if not isinstance(x, tf.data.Dataset):
+            x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
+        workers = Workers(self.distribute_strategy)
+        return multi_worker.predict(self, x.shard(workers.count, workers.rank))
+
+    @property
+    def _has_workers(self) -> bool:
+        return Workers(self.distribute_strategy).count > 1
+
+    def _distributed(self, x, y, options: dict, steps: str) -> tf.distribute.DistributedDataset:
+        """The batches that `x` gives the replicas; how many, if it ends, goes into the options."""
+        if isinstance(x, tf.distribute.DistributedDataset):
+            return x
+        if not isinstance(x, tf.data.Dataset) or y is not None:
+            raise ValueError(
+                "On several machines give a tf.data.Dataset of batches (images, indices) that is the "
+                "same on each, for instance and_tf.data.from_arrays(images).training_batches(128, "
+                f"seed=0). Received: {type(x).__name__}"
+            )
+        if (count := int(x.cardinality())) > 0:
+            x = x.repeat()
+            options[steps] = options.get(steps) or count
+        return multi_worker.distributed(self.distribute_strategy, x)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
+        """Nothing: all is built.
+
+        Under a strategy Keras would draw a batch to build what is not, and fail at one that does
+        not divide by the replicas.
+        """
+
+    def make_train_function(self, force: bool = False):
+        """As Keras's, for every way to train.
+
+        Raises:
+            ValueError: Several replicas would train otherwise than one device, see
+                `and_tf.method.replica_limits`.
+        """
+        check_training(self)
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync > 1:
+            with strategy.scope():  # where replicas, at their first step, are not
+                self.optimizer.build(self.trainable_variables)
+        if not self._has_workers:
+            return super().make_train_function(force)
+        if self.train_function is None or force:
+            self.train_function = multi_worker.across_replicas(self, self.train_step)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False):
+        """As Keras's, on several machines, too."""
+        if not self._has_workers:
+            return super().make_test_function(force)
+        if self.test_function is None or force:
+            self.test_function = multi_worker.across_replicas(self, self.test_step)
+        return self.test_function
+
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
+        indices = tf.reshape(indices, [-1])
+        # Under several replicas each has its part of the batch; "all" is the batch itself.
+        all_indices = replicas.gathered(indices)
+        with tf.control_dependencies(index_assertions(all_indices, self.num_examples)):
+            indices, all_indices = tf.identity_n([indices, all_indices])
+        if self.augment is not None:
+            epochs = tf.gather(self.times_seen, indices)
+            images = self.augment(images, indices, epochs, self.seed)
+
+        bank = self._own_bank()
+        with tf.GradientTape() as tape:
+            embeddings = tf.cast(self._embed(images, training=True), tf.float32)
+            everyones = replicas.gathered(tf.stop_gradient(embeddings))
+            losses, rows = self._objective(bank, embeddings, indices, everyones, all_indices)
+            # Keras sums the gradients of replicas.
+            loss = _mean_over_batch(losses, tf.size(all_indices))
+            scaled_loss = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        if hasattr(self.optimizer, "inner_optimizer"):  # scales float16's, and looks for itself
+            loss = replicas.summed(loss)
+        else:
+            loss, gradients = self.gradient_check(loss, gradients)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+
+        # Every replica writes the rows of the whole batch into its own bank, or its own of them.
+        rows = updated_rows(rows, everyones, self.bank_momentum)
+        bank.scatter_update(tf.IndexedSlices(rows, all_indices))
+        self.times_seen.value.scatter_add(
+            tf.IndexedSlices(tf.ones_like(all_indices, tf.int32), all_indices)
+        )
+        self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
+        return {"loss": self.loss_tracker.result()}
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """The objective of images as they are; neither weights nor bank change."""
+        images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
+        indices = tf.reshape(indices, [-1])
+        all_indices = replicas.gathered(indices)
+        embeddings = tf.cast(self._embed(images, training=False), tf.float32)
+        everyones = replicas.gathered(embeddings)
+        bank = self._own_bank()
+        losses, _ = self._objective(bank, embeddings, indices, everyones, all_indices)
+        loss = replicas.summed(_mean_over_batch(losses, tf.size(all_indices)))
+        self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
+        return {"loss": self.loss_tracker.result()}
+
+    def predict_step(self, data) -> tf.Tensor:
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self._embed(images, training=False)
+
+    def _own_bank(self) -> tf.Variable | ShardedBank:
+        """What a replica reads and writes; a tensor would be a copy of the whole bank."""
+        return self.bank if isinstance(self.bank, ShardedBank) else replicas.own(self.bank.value)
+
+    def _objective(
+        self,
+        bank: tf.Variable | ShardedBank,
+        embeddings: tf.Tensor,
+        indices: tf.Tensor,
+        everyones: tf.Tensor,
+        all_indices: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The losses of this replica's images, and the bank's rows of all, as they stand."""
+        if isinstance(bank, ShardedBank):
+            positives = self.positives(all_indices)
+            losses, rows = sharded_losses(embeddings, everyones, bank, positives, self.temperature)
+            return losses, rows[:, 0]  # every example is its own first positive
+        positives = self.positives(indices)
+        losses = neighbourhood_losses(embeddings, bank, positives, self.temperature)
+        return losses, tf.gather(bank, all_indices)
+
+    def _embed(self, images: tf.Tensor, training: bool) -> tf.Tensor:
+        """Embeddings of this replica's images, of which there may be none."""
+        if not replicas.several():
+            return self(images, training=training)
+        # Kernels give wrong shapes for no images, or crash: one of weight 0 stands in.
+        count = tf.shape(images)[0]
+        stand_ins = tf.zeros([tf.cast(count == 0, tf.int32), *images.shape[1:]], images.dtype)
+        with replicas.weighing(tf.cast(count > 0, tf.float32)):
+            return self(tf.concat([images, stand_ins], axis=0), training=training)[:count]
+
+    def positives(self, indices: tf.Tensor) -> tf.Tensor:
+        """Each example's positives in this round: itself, and its neighbours if it is an anchor.
+
+        Args:
+            indices: int [B].
+
+        Returns:
+            int32 [B, 1 + k], padded with -1.
+        """
+        neighbours = tf.gather(self.neighbourhoods, indices)
+        return tf.concat([tf.cast(indices, tf.int32)[:, tf.newaxis], neighbours], axis=1)
+
+    def set_neighbourhoods(
+        self, round_index: int, anchors: np.ndarray, neighbours: np.ndarray
+    ) -> None:
+        """Begin a round: only `anchors` have neighbours from now on.
+
+        Args:
+            round_index: r.
+            anchors: int [A], ids.
+            neighbours: int [A, k], the neighbours of each anchor, itself excluded.
+        """
+        table = np.full((self.num_examples, self.neighbours), -1, np.int32)
+        table[anchors] = neighbours
+        self.neighbourhoods.assign(table)
+        self.round.assign(round_index)
+
+    def save_own_variables(self, store: dict) -> None:
+        """The same for a mirrored and a sharded bank, so that either can be loaded from it."""
+        for number, variable in enumerate(self._state()):
+            store[str(number)] = variable.numpy()
+
+    def load_own_variables(self, store: dict) -> None:
+        for number, variable in enumerate(self._state()):
+            variable.assign(store[str(number)])
+
+    def _state(self) -> list[keras.Variable | ShardedBank]:
+        return [self.bank, self.neighbourhoods, self.times_seen, self.round]
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "num_examples": self.num_examples,
+            "temperature": self.temperature,
+            "bank_momentum": self.bank_momentum,
+            "neighbours": self.neighbours,
+            "augment": self.augment and keras.saving.serialize_keras_object(self.augment),
+            "seed": self.seed,
+            "bank": "sharded" if isinstance(self.bank, ShardedBank) else "mirrored",
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None) -> AND:
+        config = dict(config)
+        for name in ("encoder", "augment"):
+            if config[name] is not None:
+                config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        return cls(**config)
+
+
+def _mean_over_batch(losses: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
+    """This replica's share of the batch's mean; the mean itself where there is one replica."""
+    if not replicas.several():
+        return tf.reduce_mean(losses)
+    return tf.reduce_sum(losses) / tf.cast(batch_size, losses.dtype)

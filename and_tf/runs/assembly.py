@@ -1,0 +1,86 @@
+"""From a config to the objects it describes."""
+
+from __future__ import annotations
+
+import keras
+
+from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery
+from and_tf.runs.config import RunConfig
+from and_tf.data.augment import Augment
+from and_tf.data.image_set import ImageSet
+from and_tf.encoders import ENCODERS
+from and_tf.method.model import AND
+from and_tf.method.optimizer import SGD
+from and_tf.runs.watchdog import Watchdog
+
+
+def build_model(config: RunConfig, images: ImageSet) -> AND:
+    """A new model for the images, compiled.
+
+    Raises:
+        ValueError: The encoder cannot take images of this size, or there are too few images.
+    """
+    model = AND(
+        build_encoder(config, images.image_shape),
+        images.num_examples,
+        temperature=config.objective.temperature,
+        bank_momentum=config.objective.bank_momentum,
+        bank=config.objective.bank,
+        neighbours=config.curriculum.neighbours,
+        augment=Augment(**config.augment.model_dump()),
+        seed=config.seed,
+    )
+    optimizer_options = config.optimizer.model_dump(exclude={"drops", "drop_factor"})
+    # XLA would drop the assertions on indices.
+    model.compile(SGD(**optimizer_options), jit_compile=False)
+    return model
+
+
+def build_encoder(config: RunConfig, image_shape: tuple[int, int, int]) -> keras.Model:
+    """A new encoder for images of one shape, (height, width, 3), in the precision that is set.
+
+    Raises:
+        ValueError: It cannot take images of this size.
+    """
+    options = config.encoder.model_dump(exclude={"name", "stem"})
+    if config.encoder.name != "conv4":  # has one stem only
+        options["stem"] = config.encoder.stem
+    return ENCODERS[config.encoder.name](
+        input_shape=image_shape, mean=config.data.mean, std=config.data.std, **options
+    )
+
+
+def build_discovery(config: RunConfig, images: ImageSet) -> NeighbourhoodDiscovery:
+    """The callback that begins the rounds of the config's curriculum."""
+    return NeighbourhoodDiscovery(
+        config.curriculum.rounds,
+        config.curriculum.epochs_per_round,
+        config.curriculum.initial_epochs,
+        learning_rate=config.optimizer.learning_rate,
+        learning_rate_drops=config.optimizer.drops,
+        learning_rate_drop_factor=config.optimizer.drop_factor,
+        labels=images.labels,
+        searcher=config.curriculum.searcher,
+    )
+
+
+def build_watchdog(config: RunConfig) -> Watchdog:
+    """The callback that watches the run's numbers."""
+    return Watchdog(**config.watchdog.model_dump())
+
+
+def build_evaluation(
+    config: RunConfig, images: ImageSet, test: ImageSet | None, discovery: NeighbourhoodDiscovery
+) -> KNNEvaluation | None:
+    """The callback that evaluates, None where there are no labels."""
+    if images.labels is None or (test is not None and test.labels is None):
+        return None
+    return KNNEvaluation(
+        images,
+        test,
+        config.evaluation.knn_neighbours,
+        config.evaluation.knn_temperature,
+        config.evaluation.every_epochs,
+        discovery.curriculum,
+        config.evaluation.batch_size,
+    )

@@ -1,0 +1,273 @@
+"""What a client asks for, in calls that block and in coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Iterable
+from typing import Any, Self, TypedDict, Unpack
+
+import numpy as np
+
+from serving.client.http import AsyncRestTransport, RestTransport
+from serving.client.images import ImageLike
+from serving.client.operations import Operations, Pause, Steps
+from serving.client.rest import RestProtocol
+from serving.client.types import (
+    Classes,
+    ModelMetadata,
+    Neighbours,
+    Retry,
+    TaughtRow,
+    VersionStatus,
+)
+
+PAGE = 1000
+
+
+def _protocol_and_transports(url: str) -> tuple[Any, Any, Any]:
+    scheme = url.split("://", 1)[0]
+    if scheme in ("http", "https"):
+        return RestProtocol, RestTransport, AsyncRestTransport
+    if scheme in ("grpc", "grpcs"):
+        # Imports TensorFlow, which REST does without.
+        from serving.client.grpc import AsyncGrpcTransport, GrpcProtocol, GrpcTransport
+
+        return GrpcProtocol, GrpcTransport, AsyncGrpcTransport
+    raise ValueError(f"A URL starts with http, https, grpc or grpcs, then ://. Received: {url!r}")
+
+
+class Options(TypedDict, total=False):
+    """What both clients may be told by name; `Client` describes it."""
+
+    version: int | None
+    label: str | None
+    token: str | None
+    ca_file: str | None
+    timeout: float
+    retry: Retry
+    batch_size: int
+    max_request_bytes: int
+
+
+DEFAULTS = Options(
+    version=None,
+    label=None,
+    token=None,
+    ca_file=None,
+    timeout=30.0,
+    retry=Retry(),
+    batch_size=32,
+    max_request_bytes=8 * 2**20,
+)
+
+
+def _prepared(url: str, model: str, given: Options) -> tuple[Operations, Any, Any]:
+    """The operations, and makers of the blocking and of the asyncio transport."""
+    unknown = sorted(set(given) - set(DEFAULTS))
+    if unknown:
+        raise TypeError(f"Unknown arguments: {', '.join(unknown)}")
+    options = DEFAULTS | given
+    if options["version"] is not None and options["label"] is not None:
+        raise ValueError(
+            "Choose a version or a label, not both. "
+            f"Received: {options['version']!r} and {options['label']!r}"
+        )
+    if options["batch_size"] < 1 or options["retry"].attempts < 1:
+        raise ValueError(
+            "batch_size and retry.attempts must be at least 1. "
+            f"Received: {options['batch_size']} and {options['retry'].attempts}"
+        )
+    protocol, *transports = _protocol_and_transports(url)
+    connection = (url, options["token"], options["timeout"], options["ca_file"])
+    operations = Operations(
+        protocol(model, options["version"], options["label"]),
+        options["retry"],
+        options["batch_size"],
+        options["max_request_bytes"],
+    )
+    return operations, *(functools.partial(transport, *connection) for transport in transports)
+
+
+class Client:
+    """Calls one model and waits for the answers. It may be shared by threads.
+
+    Images are paths, encoded bytes, Pillow images or uint8 arrays [H, W, 3], of any size, in a list;
+    or one uint8 array [N, H, W, 3]. They are sent encoded, as PNG if they were not, in as many
+    requests as are needed. What the server could not take (503, 429, UNAVAILABLE, no connection) is
+    tried again as `retry` says.
+
+    Args:
+        url: `http://host:8501`, `https://...`, `grpc://host:8500` or `grpcs://...`.
+        model: the model's name.
+        version, label: which version; the server's default if neither is given.
+        token: sent as a bearer token.
+        ca_file: certificates (PEM) to trust in place of the usual ones.
+        timeout: seconds for one attempt.
+        retry: how often and how soon to try again.
+        batch_size, max_request_bytes: bounds of one request, in images and in their encoded bytes.
+
+    Every call raises ClientError when the server refuses it or stays away, ValueError for
+    arguments that cannot be sent.
+    """
+
+    def __init__(self, url: str, model: str, **options: Unpack[Options]) -> None:
+        self._operations, transport, _ = _prepared(url, model, options)
+        self._transport = transport()
+
+    def _run(self, steps: Steps) -> Any:
+        reply = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as done:
+                return done.value
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                reply = None
+            else:
+                reply = self._transport.send(step)
+
+    def embed(self, images: Iterable[ImageLike]) -> np.ndarray:
+        """Embeddings of the images, float32 [N, d]."""
+        return self._run(self._operations.embed(images))
+
+    def classify(self, images: Iterable[ImageLike]) -> Classes:
+        """Classes of the images by weighted kNN, best first."""
+        return self._run(self._operations.classify(images))
+
+    def neighbours(self, images: Iterable[ImageLike]) -> Neighbours:
+        """The stored rows that are nearest to the images."""
+        return self._run(self._operations.neighbours(images))
+
+    def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Outputs of any signature of any model, by alias; strings come as bytes."""
+        return self._run(self._operations.predict(signature, inputs))
+
+    def status(self) -> list[VersionStatus]:
+        """The model's versions and their states."""
+        return self._run(self._operations.status())
+
+    def metadata(self) -> ModelMetadata:
+        """The signatures of the version that answers."""
+        return self._run(self._operations.metadata())
+
+    def ready(self) -> bool:
+        """Whether a version answers; asked once, without further attempts."""
+        return self._run(self._operations.ready())
+
+    def teach(
+        self,
+        images: Iterable[ImageLike],
+        labels: Iterable[str],
+        sources: Iterable[str | None] | None = None,
+    ) -> list[int]:
+        """Teaches labelled images to the embedded server; returns the rows' ids, all negative.
+
+        Each request, of at most `batch_size` images, is taken whole or not at all. Teaching an image
+        again is harmless: it stays one row. `sources` says where the images come from.
+        """
+        return self._run(self._operations.teach(images, labels, sources))
+
+    def rows(self) -> list[TaughtRow]:
+        """All rows that were taught, without their images."""
+        return self._run(self._operations.rows(PAGE))
+
+    def row(self, row_id: int) -> TaughtRow:
+        """One row that was taught, with its image."""
+        return self._run(self._operations.row(row_id))
+
+    def forget(self, row_id: int | None = None, *, label: str | None = None) -> int:
+        """Deletes one taught row, or all of a label; returns how many were deleted."""
+        return self._run(self._operations.forget(row_id, label))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same arguments, and the same methods as coroutines."""
+
+    def __init__(self, url: str, model: str, **options: Unpack[Options]) -> None:
+        self._operations, _, transport = _prepared(url, model, options)
+        self._transport = transport()
+
+    async def _run(self, steps: Steps) -> Any:
+        reply = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as done:
+                return done.value
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+                reply = None
+            else:
+                reply = await self._transport.send(step)
+
+    async def embed(self, images: Iterable[ImageLike]) -> np.ndarray:
+        """As `Client.embed`."""
+        return await self._run(self._operations.embed(images))
+
+    async def classify(self, images: Iterable[ImageLike]) -> Classes:
+        """As `Client.classify`."""
+        return await self._run(self._operations.classify(images))
+
+    async def neighbours(self, images: Iterable[ImageLike]) -> Neighbours:
+        """As `Client.neighbours`."""
+        return await self._run(self._operations.neighbours(images))
+
+    async def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+        """As `Client.predict`."""
+        return await self._run(self._operations.predict(signature, inputs))
+
+    async def status(self) -> list[VersionStatus]:
+        """As `Client.status`."""
+        return await self._run(self._operations.status())
+
+    async def metadata(self) -> ModelMetadata:
+        """As `Client.metadata`."""
+        return await self._run(self._operations.metadata())
+
+    async def ready(self) -> bool:
+        """As `Client.ready`."""
+        return await self._run(self._operations.ready())
+
+    async def teach(
+        self,
+        images: Iterable[ImageLike],
+        labels: Iterable[str],
+        sources: Iterable[str | None] | None = None,
+    ) -> list[int]:
+        """As `Client.teach`."""
+        return await self._run(self._operations.teach(images, labels, sources))
+
+    async def rows(self) -> list[TaughtRow]:
+        """As `Client.rows`."""
+        return await self._run(self._operations.rows(PAGE))
+
+    async def row(self, row_id: int) -> TaughtRow:
+        """As `Client.row`."""
+        return await self._run(self._operations.row(row_id))
+
+    async def forget(self, row_id: int | None = None, *, label: str | None = None) -> int:
+        """As `Client.forget`."""
+        return await self._run(self._operations.forget(row_id, label))
+
+    async def close(self) -> None:
+        """As `Client.close`."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()

@@ -1,0 +1,198 @@
+"""What the client does, told apart from how it is sent.
+
+Every operation is a generator: it yields calls to send and pauses (seconds) to make, is sent the
+replies, and returns the result. The blocking and the asyncio client drive the same ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Iterable
+from typing import Any
+
+import numpy as np
+
+from serving.client.images import ImageLike, batches, encoded_images
+from serving.client.types import (
+    Classes,
+    ClientError,
+    ModelMetadata,
+    Neighbours,
+    Retry,
+    Signature,
+    TaughtRow,
+    VersionStatus,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What became of a call: a value, or an error that may be worth another attempt."""
+
+    value: Any = None
+    error: ClientError | None = None
+    retry: bool = False
+    retry_after: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Pause:
+    """A request to wait before going on, in seconds."""
+
+    seconds: float
+
+
+Steps = Generator[Any, Reply | None, Any]
+
+
+class Operations:
+    """The operations on one model through one protocol."""
+
+    def __init__(self, protocol: Any, retry: Retry, batch_size: int, max_bytes: int) -> None:
+        self._protocol = protocol
+        self._retry = retry
+        self._batch_size = batch_size
+        self._max_bytes = max_bytes
+        self._signatures: dict[str, Signature] = {}
+
+    def _value(self, call: Any) -> Steps:
+        """What the server answers to the call, tried again while it is too busy or away."""
+        for attempt in range(self._retry.attempts):
+            reply = yield call
+            if reply.error is None:
+                return reply.value
+            if not reply.retry or attempt == self._retry.attempts - 1:
+                raise reply.error
+            yield Pause(self._retry.pause(attempt, reply.retry_after))
+        raise AssertionError("a call is tried once at least")
+
+    def metadata(self) -> Generator[Any, Any, ModelMetadata]:
+        value = yield from self._value(self._protocol.metadata())
+        return self._protocol.read_metadata(value)
+
+    def status(self) -> Generator[Any, Any, list[VersionStatus]]:
+        value = yield from self._value(self._protocol.status())
+        return self._protocol.read_status(value)
+
+    def ready(self) -> Generator[Any, Any, bool]:
+        # The status lists versions that are still loading; metadata comes from loaded ones alone.
+        reply = yield self._protocol.metadata()
+        if reply.error is None:
+            return True
+        if reply.error.code in ("NOT_FOUND", "UNAVAILABLE", "DEADLINE_EXCEEDED"):
+            return False
+        raise reply.error
+
+    def predict(
+        self, signature: str, inputs: dict[str, Any]
+    ) -> Generator[Any, Any, dict[str, np.ndarray]]:
+        spec = None
+        if not self._protocol.names_outputs:
+            spec = yield from self._signature(signature)
+        value = yield from self._value(self._protocol.predict(signature, inputs))
+        return self._protocol.outputs(value, spec)
+
+    def _signature(self, name: str) -> Generator[Any, Any, Signature]:
+        """What a signature gives. JSON names no single output and no dtype, so it is asked for."""
+        if name not in self._signatures:
+            metadata = yield from self.metadata()
+            self._signatures = metadata.signatures
+        if name not in self._signatures:
+            raise ClientError(
+                f"The model has no such signature. Received: {name!r}. "
+                f"It has {', '.join(sorted(self._signatures))}.",
+                "INVALID_ARGUMENT",
+            )
+        return self._signatures[name]
+
+    def _on_images(
+        self, signature: str, images: Iterable[ImageLike]
+    ) -> Generator[Any, Any, dict[str, np.ndarray]]:
+        encoded = encoded_images(images)
+        # No image at all is a request, too: it tells the widths of the empty outputs.
+        parts = list(batches(encoded, self._batch_size, self._max_bytes)) or [slice(0, 0)]
+        outputs = []
+        for part in parts:
+            outputs.append((yield from self.predict(signature, {"image_bytes": encoded[part]})))
+        return {
+            alias: np.concatenate([output[alias] for output in outputs]) for alias in outputs[0]
+        }
+
+    def embed(self, images: Iterable[ImageLike]) -> Generator[Any, Any, np.ndarray]:
+        outputs = yield from self._on_images("embed_bytes", images)
+        return outputs["embedding"]
+
+    def classify(self, images: Iterable[ImageLike]) -> Generator[Any, Any, Classes]:
+        outputs = yield from self._on_images("classify_bytes", images)
+        return Classes(_text(outputs["classes"]), outputs["scores"])
+
+    def neighbours(self, images: Iterable[ImageLike]) -> Generator[Any, Any, Neighbours]:
+        outputs = yield from self._on_images("neighbours_bytes", images)
+        return Neighbours(
+            outputs["ids"],
+            outputs["similarities"],
+            _text(outputs["labels"]),
+            _text(outputs["sources"]),
+        )
+
+    def teach(
+        self,
+        images: Iterable[ImageLike],
+        labels: Iterable[str],
+        sources: Iterable[str | None] | None,
+    ) -> Generator[Any, Any, list[int]]:
+        self._must_teach()
+        encoded = encoded_images(images)
+        labels = list(labels)
+        sources = [None] * len(encoded) if sources is None else list(sources)
+        if not len(encoded) == len(labels) == len(sources):
+            raise ValueError(
+                "Give one label, and one source if any, for each image. "
+                f"Received: {len(encoded)} images, {len(labels)} labels, {len(sources)} sources"
+            )
+        ids = []
+        for part in batches(encoded, self._batch_size, self._max_bytes):
+            call = self._protocol.teach(encoded[part], labels[part], sources[part])
+            value = yield from self._value(call)
+            ids += self._protocol.read_ids(value)
+        return ids
+
+    def rows(self, page: int) -> Generator[Any, Any, list[TaughtRow]]:
+        self._must_teach()
+        rows: list[TaughtRow] = []
+        after = None
+        while True:
+            value = yield from self._value(self._protocol.list_rows(after, page))
+            found, after = self._protocol.read_rows(value)
+            rows += found
+            if after is None:
+                return rows
+
+    def row(self, row_id: int) -> Generator[Any, Any, TaughtRow]:
+        self._must_teach()
+        value = yield from self._value(self._protocol.row(row_id))
+        return self._protocol.read_row(value)
+
+    def forget(self, row_id: int | None, label: str | None) -> Generator[Any, Any, int]:
+        self._must_teach()
+        if (row_id is None) == (label is None):
+            raise ValueError(
+                f"Give either an id or a label to forget. Received: id {row_id!r}, label {label!r}"
+            )
+        call = (
+            self._protocol.forget_label(label)
+            if row_id is None
+            else self._protocol.forget_row(row_id)
+        )
+        value = yield from self._value(call)
+        return self._protocol.read_forgotten(value)
+
+    def _must_teach(self) -> None:
+        if not self._protocol.teaches:
+            raise ValueError("Teaching goes by REST: make the client with an http or https URL.")
+
+
+def _text(values: np.ndarray) -> np.ndarray:
+    """Strings, which TensorFlow has as bytes, as str; the shape is kept."""
+    decoded = [value.decode("utf-8", "replace") for value in values.ravel()]
+    return np.array(decoded, dtype=np.str_).reshape(values.shape)

@@ -1,0 +1,8 @@
+"""From requests to arrays and back, for REST and gRPC alike, and what guards the door.
+
+Between a protocol and the engine everything is a signature's name and a dict of alias to array; the
+checks that both protocols share stand at the top of this room. Nothing here loads or runs a model.
+
+Other rooms use `grpc.server`, `http.connection`, `http.guard`, `image_size`, `rest.app`,
+`rest.json_text` and `tokens`.
+"""

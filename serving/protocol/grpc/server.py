@@ -1,0 +1,105 @@
+"""The gRPC port: services, health, token and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from serving.metrics import Metrics
+from serving.protocol import tokens
+from serving.protocol.grpc.services import ModelService, PredictionService
+from serving.protocol.inference import Inference
+from serving.settings import Settings
+
+_SERVICES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+_HEALTH = "/grpc.health.v1.Health/"
+
+
+class GrpcServer:
+    """The services on one port. Belongs to the running event loop."""
+
+    def __init__(self, inference: Inference, metrics: Metrics, settings: Settings) -> None:
+        """Binds the port.
+
+        Raises:
+            RuntimeError: if the port cannot be bound.
+        """
+        self._server = grpc.aio.server(
+            interceptors=[_TokenInterceptor(settings.tokens)] if settings.tokens else [],
+            maximum_concurrent_rpcs=settings.most_requests,
+            options=[
+                ("grpc.max_receive_message_length", settings.largest_body),
+                ("grpc.max_send_message_length", -1),
+                # A port in use is an error, not shared.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(inference, metrics, settings.largest_unzipped_body), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(inference.models), self._server
+        )
+        self._health = health_aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"{host}:{settings.grpc_port}"
+        credentials = _credentials(settings)
+        self.port: int = (
+            self._server.add_secure_port(address, credentials)
+            if credentials
+            else self._server.add_insecure_port(address)
+        )
+
+    async def start(self) -> None:
+        """Accepts calls; health says NOT_SERVING."""
+        await self.set_ready(False)
+        await self._server.start()
+
+    async def set_ready(self, ready: bool) -> None:
+        """What health says from now on."""
+        status = health_pb2.HealthCheckResponse
+        for service in _SERVICES:
+            await self._health.set(service, status.SERVING if ready else status.NOT_SERVING)
+
+    async def stop(self, seconds: float) -> None:
+        """Takes no more calls and waits for those in progress, which are cancelled in the end."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(seconds)
+
+
+class _TokenInterceptor(grpc.aio.ServerInterceptor):
+    """Refuses calls without a token; health stays open."""
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self._tokens = known
+        self._refusal = grpc.unary_unary_rpc_method_handler(_refuse)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """The handler of a call, or one that refuses it."""
+        metadata = dict(handler_call_details.invocation_metadata)
+        if handler_call_details.method.startswith(_HEALTH) or tokens.permits(
+            metadata.get("authorization"), self._tokens
+        ):
+            return await continuation(handler_call_details)
+        return self._refusal
+
+
+async def _refuse(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "A bearer token is needed")
+    return b""
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    if settings.certificate is None or settings.private_key is None:
+        return None
+    key, certificate = settings.private_key.read_bytes(), settings.certificate.read_bytes()
+    return grpc.ssl_server_credentials([(key, certificate)])

@@ -1,0 +1,1 @@
+"""Connections, headers and bodies: what is true of every HTTP request, whatever it asks."""

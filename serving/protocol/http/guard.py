@@ -1,0 +1,173 @@
+"""What every HTTP request passes before it is answered: token, number, size, time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.protocol import tokens
+from serving.protocol.http import request_body
+from serving.protocol.rest import json_outputs
+from serving.settings import Settings
+
+# Probes of an orchestrator, which has no token.
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+# Where the guard leaves the time.monotonic() by which a request is to be answered.
+DEADLINE = "serving.deadline"
+
+_logger = logging.getLogger(__name__)
+
+
+def json_error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """An answer whose body is `{"error": message}`."""
+    return Response(
+        json_outputs.write_error(message), status, headers, media_type="application/json"
+    )
+
+
+class Guard:
+    """ASGI middleware. The application gets requests whose body is complete and decompressed.
+
+    Without a token it answers 401, beyond the number of requests at a time 429, for bodies too
+    large 413 or too slow 408, 503 for one that finds no room beside the others, and 504 when the
+    time is over. A client that goes away cancels its
+    request. What goes wrong inside is logged, and 500 tells no more.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, open_paths: frozenset[str] = frozenset()
+    ) -> None:
+        """`open_paths` pass unguarded, as `OPEN_PATHS` do."""
+        self._app = app
+        self._settings = settings
+        self._open_paths = OPEN_PATHS | open_paths
+        self._active = 0
+        self._room = request_body.Room(settings.largest_bodies)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http" or scope["path"] in self._open_paths:
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send, self._cors_headers() if self._settings.cors else ())
+        headers = dict(scope["headers"])
+        refusal = self._refuse(scope, headers)
+        if refusal:
+            await refusal(scope, receive, answer.send)
+            return
+        self._active += 1
+        try:
+            with self._room.share() as take:
+                await self._guarded(scope, receive, answer, headers, take)
+        except request_body.Disconnected:
+            pass
+        except request_body.BodyError as error:
+            retry = {"Retry-After": "1"} if error.status == 503 else None
+            await json_error(error.status, str(error), retry)(scope, receive, answer.send)
+        except Exception:
+            _logger.exception("%s %s failed", scope["method"], scope["path"])
+            if not answer.started:
+                await json_error(500, "Internal error")(scope, receive, answer.send)
+        finally:
+            self._active -= 1
+
+    def _refuse(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
+        if self._settings.cors and scope["method"] == "OPTIONS" and b"origin" in headers:
+            return Response()
+        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        if self._settings.tokens and not tokens.permits(authorization, self._settings.tokens):
+            return json_error(401, "A bearer token is needed", {"WWW-Authenticate": "Bearer"})
+        if self._active >= self._settings.most_requests:
+            return json_error(429, "Too many requests at a time", {"Retry-After": "1"})
+        return None
+
+    async def _guarded(
+        self,
+        scope: Scope,
+        receive: Receive,
+        answer: _Answer,
+        headers: dict[bytes, bytes],
+        take: Callable[[int], None],
+    ) -> None:
+        scope[DEADLINE] = time.monotonic() + self._settings.request_timeout
+        body = await self._body(receive, headers, take)
+        complete: Message = {"type": "http.request", "body": body, "more_body": False}
+
+        async def replay() -> Message:
+            nonlocal complete
+            message, complete = complete, {"type": "http.disconnect"}
+            return message
+
+        handler = asyncio.ensure_future(self._app(scope, replay, answer.send))
+        gone = asyncio.ensure_future(_disconnection(receive))
+        try:
+            await asyncio.wait(
+                {handler, gone},
+                # A little later than whoever keeps the deadline inside, who knows what to say.
+                timeout=scope[DEADLINE] - time.monotonic() + 0.5,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if handler.done():
+                await handler
+            elif not gone.done() and not answer.started:
+                await json_error(504, "The request took too long")(scope, receive, answer.send)
+        finally:
+            for task in (handler, gone):
+                if not task.done():
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, Exception):
+                        await task
+
+    async def _body(
+        self, receive: Receive, headers: dict[bytes, bytes], take: Callable[[int], None]
+    ) -> bytes:
+        settings = self._settings
+        try:
+            async with asyncio.timeout(settings.request_timeout):
+                body = await request_body.read(
+                    receive, headers.get(b"content-length"), settings.largest_body, take
+                )
+        except TimeoutError:
+            raise request_body.BodyError(408, "The request body came too slowly") from None
+        encoding = headers.get(b"content-encoding", b"").strip().lower()
+        if encoding in (b"gzip", b"x-gzip"):
+            # In a thread: even a small body may be long in unzipping.
+            zipped = len(body)
+            body = await asyncio.to_thread(request_body.unzip, body, settings.largest_unzipped_body)
+            take(max(0, len(body) - zipped))
+        return body
+
+    def _cors_headers(self) -> Iterable[tuple[bytes, bytes]]:
+        allowed = b"Content-Type, Authorization" if self._settings.tokens else b"Content-Type"
+        return (
+            (b"access-control-allow-origin", b"*"),
+            (b"access-control-allow-methods", b"POST, GET"),
+            (b"access-control-allow-headers", allowed),
+        )
+
+
+class _Answer:
+    """Passes an answer on with more headers, and knows whether it has started."""
+
+    def __init__(self, send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.started = False
+        self._send = send
+        self._headers = list(headers)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            if self._headers:
+                message["headers"] = [*message.get("headers", ()), *self._headers]
+        await self._send(message)
+
+
+async def _disconnection(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

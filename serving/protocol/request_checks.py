@@ -1,0 +1,124 @@
+"""The inputs and outputs of a request against the signature that it names.
+
+Messages about names follow TensorFlow Serving's servables/tensorflow/predict_util.cc. Shapes are
+checked here, too; TensorFlow Serving leaves them to the graph, which may answer nonsense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
+
+from serving.errors import invalid
+from serving.protocol import image_size
+from serving.protocol.rest.json_scalars import dtype_name
+
+
+class Limits(NamedTuple):
+    """How much one request may hold: rows of an input, and pixels of an image."""
+
+    rows: int = 16_384
+    pixels: int = 50_000_000
+
+
+def check_inputs(
+    name: str, signature: SignatureDef, inputs: Mapping[str, np.ndarray], limits: Limits
+) -> None:
+    """Refuses inputs that are not those of the signature called `name`, or too large.
+
+    Inputs with a default may be missing. Strings that start as an image are refused where the
+    image's header declares more pixels than the limit.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    _check_aliases(signature, inputs)
+    # A graph's feeds are numbered in the order of their names.
+    feeds = sorted(inputs, key=lambda alias: signature.inputs[alias].name)
+    for i, alias in enumerate(feeds):
+        array, info = inputs[alias], signature.inputs[alias]
+        dtype = tf.dtypes.as_dtype(array.dtype).as_datatype_enum
+        if dtype != info.dtype:
+            raise invalid(
+                f"Expects arg[{i}] to be {dtype_name(info.dtype)} but {dtype_name(dtype)} is "
+                "provided"
+            )
+        _check_shape(name, alias, info, array.shape)
+        if array.ndim and len(array) > limits.rows:
+            raise invalid(
+                f"Input {alias} of signature {name} takes at most {limits.rows} rows a request. "
+                f"Received: {len(array)}"
+            )
+        if info.dtype == types_pb2.DT_STRING:
+            _check_images(alias, array, limits.pixels)
+
+
+def _check_aliases(signature: SignatureDef, inputs: Mapping[str, np.ndarray]) -> None:
+    known, given = set(signature.inputs), set(inputs)
+    required = known - set(signature.defaults)
+    if len(given) > len(known) or len(given) < len(required):
+        raise invalid(
+            f"input size does not match signature: {len(given)}!={len(known)} "
+            f"len({_names(given)}) != len({_names(known)}). Sent extra: {_names(given - known)}. "
+            f"Missing but required: {_names(required - given)}."
+        )
+    for alias in sorted(required - given):
+        raise invalid(
+            f"Signature input alias: {alias}(feed name: {signature.inputs[alias].name}) not found "
+            "in request and no default value provided. Inputs expected to be in the request "
+            f"{_names(given)}, or default input alias set: {','.join(sorted(signature.defaults))}"
+        )
+    if given - known:
+        raise invalid(
+            "Inputs contains invalid name. Used request inputs: "
+            f"{','.join(sorted(given & known))}, request input: {','.join(sorted(given))}"
+        )
+
+
+def check_outputs(signature: SignatureDef, output_filter: Sequence[str]) -> None:
+    """Refuses names that are no outputs, and names that come twice.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    for i, alias in enumerate(output_filter):
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in "
+                f"the set {_names(signature.outputs)}."
+            )
+        if alias in output_filter[:i]:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+
+
+def _check_shape(name: str, alias: str, info: TensorInfo, shape: tuple[int, ...]) -> None:
+    if info.tensor_shape.unknown_rank:
+        return
+    expected = [dim.size for dim in info.tensor_shape.dim]
+    if len(expected) != len(shape) or any(
+        size not in (-1, received) for size, received in zip(expected, shape, strict=True)
+    ):
+        wanted = ",".join("?" if size < 0 else str(size) for size in expected)
+        raise invalid(
+            f"Input {alias} of signature {name} takes a tensor of shape [{wanted}]. "
+            f"Received: [{','.join(map(str, shape))}]"
+        )
+
+
+def _check_images(alias: str, array: np.ndarray, pixels: int) -> None:
+    for i, value in enumerate(array.flat):
+        size = image_size.declared(value)
+        if size and size[0] * size[1] > pixels:
+            raise invalid(
+                f"An image may have at most {pixels} pixels. "
+                f"Received: {size[0]} x {size[1]} in element {i} of input {alias}"
+            )
+
+
+def _names(aliases: Iterable[str]) -> str:
+    return f"{{{','.join(sorted(aliases))}}}"

@@ -1,0 +1,1 @@
+"""TensorFlow Serving's REST API: its routes, and JSON to arrays and back."""

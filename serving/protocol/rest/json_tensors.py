@@ -1,0 +1,155 @@
+"""JSON of a predict request to input tensors: rows (`instances`) and columns (`inputs`).
+
+What is right is converted level by level in C; what is not is left to `json_tensor_errors`, which
+walks value by value to say what is wrong as TensorFlow Serving says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
+
+from serving.errors import ServingError, invalid
+from serving.protocol.rest import json_tensor_errors
+from serving.protocol.rest.json_scalars import NUMPY_TYPES, decode_base64, is_base64
+from serving.protocol.rest.json_values import show
+
+
+def read_signature_name(document: Any) -> str:
+    """The `signature_name` of a request, or "" where it has none.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT where the document is no object, or the name no string.
+    """
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {show(document)} Is not object")
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid(
+            f"JSON Value: {show(document)} not formatted correctly. "
+            "'signature_name' key must be a string value."
+        )
+    return name
+
+
+def read_inputs(
+    document: dict[str, Any], infos: Mapping[str, TensorInfo]
+) -> tuple[dict[str, np.ndarray], bool]:
+    """The input tensors of a predict request, by alias, and whether it is in rows.
+
+    Args:
+        infos: dtype of each input, by alias.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for what does not convert, UNIMPLEMENTED for dtypes that
+            JSON has no values for.
+    """
+    if "instances" in document and "inputs" in document:
+        raise invalid(
+            f"JSON Value: {show(document)} Not formatted correctly expecting only one of 'inputs' "
+            "or 'instances' keys to exist "
+        )
+    if "inputs" in document:
+        return _read_columns(document["inputs"], infos), False
+    if "instances" not in document:
+        raise invalid("Missing 'inputs' or 'instances' key")
+    rows = document["instances"]
+    if not isinstance(rows, list):
+        raise invalid(f"JSON Value: {show(document)} Expecting 'instances' to be an list/array")
+    if not rows:
+        raise invalid(f"JSON Value: {show(document)} No values in 'instances' array")
+    return _read_rows(rows, infos), True
+
+
+def _read_rows(rows: list[Any], infos: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
+    names = infos.keys()
+    if isinstance(rows[0], dict) and not is_base64(rows[0]):
+        right = all(isinstance(row, dict) and row.keys() == names for row in rows)
+        columns = {name: [row[name] for row in rows] for name in names} if right else {}
+    else:
+        columns = {next(iter(names)): rows} if len(infos) == 1 else {}
+    arrays = {name: _to_array(column, infos[name].dtype) for name, column in columns.items()}
+    if not arrays or any(array is None for array in arrays.values()):
+        raise json_tensor_errors.explain_rows(rows, infos)
+    return arrays
+
+
+def _read_columns(value: Any, infos: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
+    if isinstance(value, dict) and not is_base64(value):
+        columns = value
+        for name in infos:
+            if name not in columns:
+                raise invalid(f"Missing named input: {name} in 'inputs' object.")
+    elif len(infos) > 1:
+        raise invalid(
+            "inputs is a plain value/list, but expecting an object as multiple input tensors "
+            "required as per tensorinfo_map"
+        )
+    else:
+        columns = {next(iter(infos)): value}
+    arrays = {}
+    for name, info in infos.items():
+        array = _to_array(columns[name], info.dtype)
+        if array is None:
+            raise json_tensor_errors.explain_column(columns[name], info.dtype)
+        arrays[name] = array
+    return arrays
+
+
+def _to_array(value: Any, dtype: int) -> np.ndarray | None:
+    """`value` as an array, or None where it is ragged or not of `dtype`."""
+    dense = _flatten(value)
+    if dense is None:
+        return None
+    flat, shape = dense
+    if not flat:
+        return np.empty(shape, tf.dtypes.as_dtype(dtype).as_numpy_dtype)
+    if dtype not in NUMPY_TYPES:
+        return None
+    types = set(map(type, flat))
+    if dtype == types_pb2.DT_STRING:
+        return _to_strings(flat, shape) if types <= {str, dict} else None
+    allowed = {types_pb2.DT_FLOAT: {int, float}, types_pb2.DT_DOUBLE: {int, float}}
+    if not types <= allowed.get(dtype, {bool} if dtype == types_pb2.DT_BOOL else {int}):
+        return None
+    try:
+        if dtype == types_pb2.DT_FLOAT:
+            with np.errstate(over="ignore"):
+                return np.array(flat, np.float64).astype(np.float32).reshape(shape)
+        return np.array(flat, NUMPY_TYPES[dtype]).reshape(shape)
+    except OverflowError:
+        return None
+
+
+def _flatten(value: Any) -> tuple[list[Any], tuple[int, ...]] | None:
+    """The values of nested lists in one list, and the shape; None where lengths differ."""
+    level, shape = [value], ()
+    while level and isinstance(level[0], list):
+        if set(map(type, level)) != {list} or len(lengths := set(map(len, level))) != 1:
+            return None
+        shape += tuple(lengths)
+        if len(shape) > json_tensor_errors.DEEPEST:
+            return None
+        level = list(chain.from_iterable(level))
+    return level, shape
+
+
+def _to_strings(flat: list[Any], shape: tuple[int, ...]) -> np.ndarray | None:
+    strings = np.empty(len(flat), object)
+    for i, value in enumerate(flat):
+        if isinstance(value, str):
+            strings[i] = value.encode()
+        elif is_base64(value):
+            try:
+                strings[i] = decode_base64(value)
+            except ServingError:
+                return None
+        else:
+            return None
+    return strings.reshape(shape)

@@ -1,0 +1,302 @@
+"""The routes by which a model is taught: `/v1/models/NAME/rows`."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serving.engine.models import Models
+from serving.errors import ServingError
+from serving.protocol import image_size
+from serving.protocol.rest import json_text
+from serving.teaching.export_facts import read_export_facts
+from serving.teaching.taught_rows import NewRow, StoredRow
+from serving.teaching.teacher import RowsRefusedError, Teacher
+from serving.teaching.teachers import Teachers
+
+PATH = "/v1/models/{name:path}/rows"
+DEFAULT_SOURCE = "taught"
+LONGEST_PAGE = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class RowLimits:
+    """What one request may teach.
+
+    Attributes:
+        rows: Images in a request.
+        image_bytes: Of one encoded image.
+        image_pixels: Width times height that an image may declare.
+        text: Characters of a label or a source.
+    """
+
+    rows: int = 256
+    image_bytes: int = 4 * 2**20
+    image_pixels: int = 2**24
+    text: int = 200
+
+
+def routes(models: Models, teachers: Teachers | None, limits: RowLimits) -> list[Route]:
+    """The routes; without teachers they answer that the server does not teach."""
+    api = RowsApi(models, teachers, limits)
+    return [
+        Route(PATH, api.teach, methods=["POST"]),
+        Route(PATH, api.list, methods=["GET"]),
+        Route(PATH, api.forget_label, methods=["DELETE"]),
+        Route(PATH + "/{row}", api.show, methods=["GET"]),
+        Route(PATH + "/{row}", api.forget, methods=["DELETE"]),
+    ]
+
+
+class RowsApi:
+    """The endpoints. Raised errors are answered as `{"error": ...}` with their HTTP status."""
+
+    def __init__(self, models: Models, teachers: Teachers | None, limits: RowLimits) -> None:
+        self._models = models
+        self._teachers = teachers
+        self._limits = limits
+        self._reading = asyncio.Lock()
+
+    async def teach(self, request: Request) -> Response:
+        """`{"rows": [{"image_bytes": {"b64": ...}, "label": ..., "source"?: ...}]}` -> `{"ids"}`."""
+        try:
+            teacher = self._teacher(request)
+            body = await request.body()
+            # One at a time: as Python's objects a body may be 20 times as large.
+            async with self._reading:
+                rows = await asyncio.to_thread(read_rows, body, self._limits)
+            ids = await asyncio.wrap_future(teacher.teach(rows))
+        except ServingError as error:
+            return _refusal(error)
+        return _json({"ids": ids})
+
+    async def list(self, request: Request) -> Response:
+        """A page of rows: `?after=ID&limit=N`; `next_after` is there unless it is the last."""
+        try:
+            teacher = self._teacher(request)
+            after = _number(request, "after", None, highest=-2)
+            limit = _number(request, "limit", 100, lowest=1, highest=LONGEST_PAGE)
+            rows = await asyncio.to_thread(teacher.store.page, after, limit + 1)
+            total = await asyncio.to_thread(teacher.store.__len__)
+        except ServingError as error:
+            return _refusal(error)
+        page = {"rows": [_described(row) for row in rows[:limit]], "total": total}
+        if len(rows) > limit:
+            page["next_after"] = rows[limit - 1].id
+        return _json(page)
+
+    async def show(self, request: Request) -> Response:
+        """One row with its image."""
+        try:
+            teacher = self._teacher(request)
+            found = await asyncio.to_thread(teacher.store.read, _row_id(request))
+        except ServingError as error:
+            return _refusal(error)
+        if found is None:
+            return _refusal(_no_row(request))
+        row, image = found
+        encoded = {"b64": base64.b64encode(image).decode("ascii")}
+        return _json(_described(row) | {"image_bytes": encoded})
+
+    async def forget(self, request: Request) -> Response:
+        """Deletes one row."""
+        try:
+            deleted = await asyncio.wrap_future(self._teacher(request).forget(_row_id(request)))
+        except ServingError as error:
+            return _refusal(error)
+        return _json({"deleted": deleted}) if deleted else _refusal(_no_row(request))
+
+    async def forget_label(self, request: Request) -> Response:
+        """Deletes all rows of a label: `?label=NAME`."""
+        try:
+            teacher = self._teacher(request)
+            if "label" not in request.query_params:
+                raise _invalid(
+                    "Say which rows to delete: /rows/ID, or /rows?label=NAME for all of a label"
+                )
+            label = request.query_params["label"]
+            deleted = await asyncio.wrap_future(teacher.forget_label(label))
+        except ServingError as error:
+            return _refusal(error)
+        return _json({"deleted": deleted})
+
+    def _teacher(self, request: Request) -> Teacher:
+        """The teacher of the model in the path.
+
+        Raises:
+            ServingError: NOT_FOUND for an unknown model, FAILED_PRECONDITION with the reason for
+                one that cannot be taught, PERMISSION_DENIED for a change by a foreign page.
+        """
+        # Browsers let any page post to a server on loopback, and say so in this header
+        # (https://www.w3.org/TR/fetch-metadata/).
+        site = request.headers.get("sec-fetch-site")
+        if (
+            request.method != "GET"
+            and site in ("cross-site", "same-site")
+            and not request.app.state.settings.cors
+        ):
+            raise ServingError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "Pages of other origins may not change what a model was taught; --cors lets them",
+            )
+        name = request.path_params["name"]
+        with self._models.use(name) as version:
+            facts = read_export_facts(version.path)
+        if facts is None:
+            reason = "it is no export of and_tf.export (no assets.extra/and_tf.json that fits)"
+        elif facts.taught is None:
+            reason = "it was exported without rows to compare with"
+        elif self._teachers is None:
+            reason = "the server keeps no rows; start it with --rows-dir"
+        else:
+            teacher = self._teachers.get(name)
+            if teacher is not None:
+                return teacher
+            reason = "no version of it that is loaded can be taught"
+        raise ServingError(
+            grpc.StatusCode.FAILED_PRECONDITION, f"Model {name} cannot be taught: {reason}"
+        )
+
+
+def read_rows(body: bytes, limits: RowLimits) -> Sequence[NewRow]:
+    """The rows of a request's body.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for a body that is no such request; RowsRefusedError with a
+            reason for each row that cannot be taught.
+    """
+    document = json_text.parse(body)
+    rows = document.get("rows") if isinstance(document, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise _invalid(
+            'Expected {"rows": [{"image_bytes": {"b64": "..."}, "label": "..."}, ...]} '
+            "with at least one row"
+        )
+    if len(rows) > limits.rows:
+        raise _invalid(f"At most {limits.rows} rows a request. Received: {len(rows)}")
+    taken: list[NewRow] = []
+    reasons: dict[int, str] = {}
+    labels: dict[bytes, str] = {}
+    for index, row in enumerate(rows):
+        try:
+            new = _read_row(row, limits)
+            if labels.setdefault(new.digest, new.label) != new.label:
+                raise _invalid(f"the same image has the label {labels[new.digest]!r} above")
+        except ServingError as error:
+            reasons[index] = error.message
+        else:
+            taken.append(new)
+    if reasons:
+        raise RowsRefusedError(reasons, len(rows))
+    return taken
+
+
+def _read_row(row: Any, limits: RowLimits) -> NewRow:
+    if not isinstance(row, dict):
+        raise _invalid("a row must be an object with image_bytes and label")
+    unknown = sorted(set(row) - {"image_bytes", "label", "source"})
+    if unknown:
+        raise _invalid(f"unknown keys: {', '.join(key[:50] for key in unknown[:5])}")
+    return NewRow(
+        image=_image(row.get("image_bytes"), limits),
+        label=_text(row.get("label"), "label", limits),
+        source=_text(row.get("source", DEFAULT_SOURCE), "source", limits),
+    )
+
+
+def _image(value: Any, limits: RowLimits) -> bytes:
+    encoded = value.get("b64") if isinstance(value, dict) and len(value) == 1 else None
+    if not isinstance(encoded, str):
+        raise _invalid('image_bytes must be {"b64": "..."}')
+    if len(encoded) > limits.image_bytes * 4 // 3 + 4:
+        raise _invalid(f"the image is longer than {limits.image_bytes} bytes")
+    try:
+        image = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise _invalid("image_bytes is not base64") from None
+    size = image_size.declared(image)
+    if size is None:
+        raise _invalid("the image is no JPEG, PNG, GIF, BMP or WebP")
+    width, height = size
+    if width * height > limits.image_pixels:
+        raise _invalid(
+            f"the image has more than {limits.image_pixels} pixels. Received: {width} x {height}"
+        )
+    return image
+
+
+def _text(value: Any, key: str, limits: RowLimits) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _invalid(f"{key} must be text that is not empty")
+    if len(value) > limits.text or not value.isprintable():
+        raise _invalid(f"{key} must be printable, and at most {limits.text} characters long")
+    return value
+
+
+def _number(
+    request: Request,
+    key: str,
+    default: int | None,
+    lowest: int = -(2**63),
+    highest: int = 2**63 - 1,
+) -> int | None:
+    text = request.query_params.get(key)
+    if text is None:
+        return default
+    number = _integer(text)
+    if number is None or not lowest <= number <= highest:
+        raise _invalid(f"{key} must be a whole number that fits. Received: {text[:50]!r}")
+    return number
+
+
+def _row_id(request: Request) -> int:
+    row = _integer(request.path_params["row"])
+    if row is None or not -(2**63) <= row < 2**63:
+        raise _no_row(request)
+    return row
+
+
+def _integer(text: str) -> int | None:
+    # int() takes more than digits, and any number of them.
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 19 else None
+
+
+def _described(row: StoredRow) -> dict[str, Any]:
+    return {"id": row.id, "label": row.label, "source": row.source, "time": row.time}
+
+
+def _no_row(request: Request) -> ServingError:
+    return ServingError(
+        grpc.StatusCode.NOT_FOUND,
+        f"Model {request.path_params['name']} was taught no such row. "
+        f"Received: {request.path_params['row'][:50]}",
+    )
+
+
+def _invalid(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def _json(value: dict[str, Any], status: int = 200, headers: dict | None = None) -> Response:
+    return Response(orjson.dumps(value), status, headers, "application/json")
+
+
+def _refusal(error: ServingError) -> Response:
+    body: dict[str, Any] = {"error": error.message}
+    if isinstance(error, RowsRefusedError):
+        body["rows"] = [
+            {"index": index, "error": reason} for index, reason in sorted(error.reasons.items())
+        ]
+    headers = {} if error.retry_after is None else {"Retry-After": str(round(error.retry_after))}
+    return _json(body, error.http_status, headers)

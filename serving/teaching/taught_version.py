@@ -1,0 +1,100 @@
+"""One loaded version of an export, and the taught rows in its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import grpc
+import numpy as np
+
+from serving.engine.servable import Servable
+from serving.errors import ServingError
+from serving.teaching.export_facts import ExportFacts
+
+EMBEDDED_AT_ONCE = 32
+
+# Label and source of each row, by id, in the order of teaching.
+RowsById = Mapping[int, tuple[str, str]]
+
+
+class TaughtVersion:
+    """A version and the rows that it holds.
+
+    Args:
+        servable: An export that can be taught.
+        facts: What it says of itself.
+    """
+
+    def __init__(self, servable: Servable, facts: ExportFacts) -> None:
+        self.servable = servable
+        self.facts = facts
+        self._ids: list[int] = []
+        self._embeddings = np.zeros((0, facts.embedding_dim), np.float32)
+
+    def embed(self, images: Sequence[bytes]) -> list[np.ndarray | ServingError]:
+        """The embedding of each image, float32 [d], or why there is none.
+
+        Raises:
+            ServingError: for anything that is not the fault of one image.
+        """
+        results: list[np.ndarray | ServingError] = []
+        for start in range(0, len(images), EMBEDDED_AT_ONCE):
+            batch = images[start : start + EMBEDDED_AT_ONCE]
+            try:
+                results += list(self._embedded(batch))
+            except ServingError as error:
+                if error.code != grpc.StatusCode.INVALID_ARGUMENT:
+                    raise
+                results += [self._embedded_alone(image) for image in batch]
+        return results
+
+    def _embedded(self, images: Sequence[bytes]) -> np.ndarray:
+        inputs = {"image_bytes": np.array(images, dtype=object)}
+        return self.servable.run("embed_bytes", inputs, ["embedding"])["embedding"]
+
+    def _embedded_alone(self, image: bytes) -> np.ndarray | ServingError:
+        try:
+            return self._embedded([image])[0]
+        except ServingError as error:
+            if error.code != grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            return error
+
+    def show(self, rows: RowsById, new: Mapping[int, np.ndarray]) -> None:
+        """Makes the version answer with exactly these rows.
+
+        Args:
+            rows: All taught rows.
+            new: Embeddings, float32 [d], of those that the version does not hold yet; a row that it
+                neither holds nor is given is left out.
+        """
+        held = set(self._ids)
+        kept = [row in rows for row in self._ids]
+        added = [row for row in rows if row in new and row not in held]
+        if not all(kept):
+            self._ids = [row for row in self._ids if row in rows]
+            self._embeddings = self._embeddings[kept]
+        if added:
+            self._ids += added
+            self._embeddings = np.concatenate([self._embeddings, [new[row] for row in added]])
+        self._assign(rows)
+
+    def _assign(self, rows: RowsById) -> None:
+        labels = [rows[row][0] for row in self._ids]
+        exported = self.facts.class_names
+        known = set(exported)
+        # Names that the export does not know follow those that it does, in order of appearance.
+        new_names = list(dict.fromkeys(label for label in labels if label not in known))
+        number = {name: index for index, name in enumerate([*exported, *new_names])}
+        values = {
+            "taught_rows": self._embeddings,
+            "taught_labels": np.array([number[label] for label in labels], np.int32),
+            "taught_ids": np.array(self._ids, np.int64),
+            "taught_sources": _strings(rows[row][1] for row in self._ids),
+            "taught_class_names": _strings(new_names),
+        }
+        self.servable.assign({self.facts.taught[name]: value for name, value in values.items()})
+
+
+def _strings(texts: Iterable[str]) -> np.ndarray:
+    return np.array([text.encode("utf-8") for text in texts], dtype=object)

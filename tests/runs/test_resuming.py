@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from and_tf.runs.config import ConfigError, load_config
+from and_tf.data import from_arrays
+from and_tf.runs.resuming import check_same_config, check_same_images, fingerprint
+
+
+def test_what_a_run_learns_from_cannot_change():
+    begun_with = load_config(None)
+    changed = load_config(None, ["curriculum.rounds=2", "seed=3", "optimizer.momentum=0.5"])
+    with pytest.raises(ConfigError) as raised:
+        check_same_config(begun_with, changed)
+    assert [problem.partition(":")[0] for problem in raised.value.problems] == [
+        "seed",
+        "curriculum.rounds",
+        "optimizer.momentum",
+    ]
+    assert "begun with 4, which cannot change now. Received: 2." in str(raised.value)
+
+
+def test_what_a_run_reports_its_rate_and_where_its_bank_lies_can_change():
+    changed = [
+        "evaluation.every_epochs=3",
+        "optimizer.learning_rate=0.01",
+        "objective.bank=sharded",
+    ]
+    check_same_config(load_config(None), load_config(None, changed))
+
+
+def test_other_images_are_noticed():
+    images = from_arrays(np.zeros((4, 8, 8, 3), np.uint8))
+    begun_with = fingerprint(images)
+    check_same_images(begun_with, images)
+    with pytest.raises(ValueError, match='"examples": 5.*begun with.*"examples": 4'):
+        check_same_images(begun_with, from_arrays(np.zeros((5, 8, 8, 3), np.uint8)))
