@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import keras
 
-from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery
-from and_tf.runs.config import RunConfig
 from and_tf.data.augment import Augment
 from and_tf.data.image_set import ImageSet
 from and_tf.encoders import ENCODERS
+from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery
 from and_tf.method.model import AND
 from and_tf.method.optimizer import SGD
+from and_tf.runs.config import RunConfig
 from and_tf.runs.watchdog import Watchdog
 
 

@@ -14,13 +14,13 @@ import keras
 
 import and_tf.data.augment
 import and_tf.method.optimizer  # noqa: F401, a checkpoint holds these: importing registers them
+from and_tf.distribution.workers import ALONE, Workers
 from and_tf.errors import CheckpointError
 from and_tf.files import replacing
 from and_tf.method.model import AND
 from and_tf.method.model_checks import Bank
 from and_tf.method.sharded_bank import ShardedBank
 from and_tf.runs.watchdog import check_finite
-from and_tf.distribution.workers import ALONE, Workers
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Iterator
 
-from and_tf.runs.config import ConfigError
 from and_tf.errors import RunError
 from and_tf.files import is_full_disk
+from and_tf.runs.config import ConfigError
 
 
 def fail(message: str, code: int) -> int:

@@ -6,20 +6,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from and_tf.distribution import multi_worker
-from and_tf.runs.assembly import build_discovery, build_evaluation, build_watchdog
-from and_tf.method.callbacks import KNNEvaluation
-from and_tf.runs.checkpoints import Checkpoints, Position, SaveCheckpoints, save_model
-from and_tf.runs.config import RunConfig
 from and_tf.data.image_set import ImageSet
+from and_tf.distribution import multi_worker
+from and_tf.distribution.workers import Workers
 from and_tf.errors import NumbersError, RunError
 from and_tf.files import write_text
-from and_tf.runs.interrupts import StopWhenAsked
+from and_tf.method.callbacks import KNNEvaluation
 from and_tf.method.model import AND
+from and_tf.runs.assembly import build_discovery, build_evaluation, build_watchdog
+from and_tf.runs.checkpoints import Checkpoints, Position, SaveCheckpoints, save_model
+from and_tf.runs.config import RunConfig
+from and_tf.runs.interrupts import StopWhenAsked
 from and_tf.runs.progress import Progress
 from and_tf.runs.run_directory import RunDirectory
 from and_tf.runs.summary import evaluation_note, model_card, result_table
-from and_tf.distribution.workers import Workers
 
 
 def fit(

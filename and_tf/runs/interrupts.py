@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from and_tf.runs.checkpoints import Checkpoints
 from and_tf.errors import Interrupted
+from and_tf.runs.checkpoints import Checkpoints
 
 
 class StopWhenAsked(keras.callbacks.Callback):

@@ -7,10 +7,10 @@ import importlib.util
 import platform
 
 import and_tf
-from and_tf.method.callbacks import KNNEvaluation
-from and_tf.runs.config import RunConfig
-from and_tf.method.curriculum import Curriculum
 from and_tf.data.image_set import ImageSet
+from and_tf.method.callbacks import KNNEvaluation
+from and_tf.method.curriculum import Curriculum
+from and_tf.runs.config import RunConfig
 
 
 def versions() -> dict[str, str]:

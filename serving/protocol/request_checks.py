@@ -16,7 +16,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from serving.errors import invalid
 from serving.protocol import image_size
-from serving.protocol.rest.json_scalars import dtype_name
+from serving.protocol.dtypes import dtype_name
 
 
 class Limits(NamedTuple):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import and_tf
-from and_tf.runs.checkpoints import Checkpoints, Position, SaveCheckpoints
 from and_tf.errors import CheckpointError, NonFiniteError
 from and_tf.method.sharded_bank import ShardedBank
+from and_tf.runs.checkpoints import Checkpoints, Position, SaveCheckpoints
 
 N = 10
 IMAGES = np.zeros((N, 16, 16, 3), np.uint8)

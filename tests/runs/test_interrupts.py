@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
+from and_tf.distribution.workers import ALONE
 from and_tf.errors import Interrupted
 from and_tf.runs.interrupts import StopWhenAsked
-from and_tf.distribution.workers import ALONE
 
 
 class Recorder:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from and_tf.runs.config import ConfigError, load_config
 from and_tf.data import from_arrays
+from and_tf.runs.config import ConfigError, load_config
 from and_tf.runs.resuming import check_same_config, check_same_images, fingerprint
 
 

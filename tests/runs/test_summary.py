@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 
 import and_tf
-from and_tf.runs.config import load_config
-from and_tf.method.curriculum import Curriculum
 from and_tf.data import from_arrays
+from and_tf.method.curriculum import Curriculum
+from and_tf.runs.config import load_config
 from and_tf.runs.summary import evaluation_note, model_card, result_table
 
 ROWS = [

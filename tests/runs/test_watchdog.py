@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import and_tf
-from and_tf.runs.checkpoints import Checkpoints, SaveCheckpoints
 from and_tf.errors import NonFiniteError, NumbersError
+from and_tf.runs.checkpoints import Checkpoints, SaveCheckpoints
 from and_tf.runs.watchdog import Watchdog
 from tests import trapped
 

@@ -8,12 +8,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
+import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.protocol import tokens
 from serving.protocol.http import request_body
-from serving.protocol.rest import json_outputs
 from serving.settings import Settings
 
 # Probes of an orchestrator, which has no token.
@@ -26,9 +26,8 @@ _logger = logging.getLogger(__name__)
 
 def json_error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """An answer whose body is `{"error": message}`."""
-    return Response(
-        json_outputs.write_error(message), status, headers, media_type="application/json"
-    )
+    body = orjson.dumps({"error": message.encode(errors="replace").decode()})
+    return Response(body, status, headers, media_type="application/json")
 
 
 class Guard:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from serving.errors import invalid
-from serving.protocol.rest.json_scalars import decode_base64, is_base64
+from serving.protocol.rest.json_base64 import decode_base64, is_base64
 from serving.protocol.rest.json_values import show, type_name
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}

@@ -1,4 +1,4 @@
-"""Results to JSON: rows (`predictions`), columns (`outputs`), `results` and `error`.
+"""Results to JSON: rows (`predictions`), columns (`outputs`) and `results`.
 
 Numbers are the shortest text that reads back as the same float32; NaN and infinities are the
 tokens `NaN`, `Infinity` and `-Infinity`, as TensorFlow Serving writes them.
@@ -15,12 +15,7 @@ import orjson
 import tensorflow as tf
 
 from serving.errors import invalid
-from serving.protocol.rest.json_scalars import NUMPY_TYPES, dtype_name
-
-
-def write_error(message: str) -> bytes:
-    """The body of an answer that is an error."""
-    return orjson.dumps({"error": message.encode(errors="replace").decode()})
+from serving.protocol.dtypes import NUMPY_TYPES, dtype_name
 
 
 def write_rows(outputs: Mapping[str, np.ndarray]) -> bytes:

@@ -14,7 +14,8 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from serving.errors import ServingError, invalid
-from serving.protocol.rest.json_scalars import NUMPY_TYPES, decode_base64, dtype_name, is_base64
+from serving.protocol.dtypes import NUMPY_TYPES, dtype_name
+from serving.protocol.rest.json_base64 import decode_base64, is_base64
 from serving.protocol.rest.json_values import show, type_name
 
 # NumPy has 64 dimensions at most.

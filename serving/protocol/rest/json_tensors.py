@@ -16,8 +16,9 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from serving.errors import ServingError, invalid
+from serving.protocol.dtypes import NUMPY_TYPES
 from serving.protocol.rest import json_tensor_errors
-from serving.protocol.rest.json_scalars import NUMPY_TYPES, decode_base64, is_base64
+from serving.protocol.rest.json_base64 import decode_base64, is_base64
 from serving.protocol.rest.json_values import show
 
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from serving.protocol.http.guard import Guard
+from serving.protocol.http.guard import Guard, json_error
 from serving.settings import Settings
 
 
@@ -210,3 +210,7 @@ def test_failures_tell_nothing_of_the_inside(caplog: pytest.LogCaptureFixture) -
 
     run(test)
     assert "a secret of the inside" in caplog.text
+
+
+def test_errors_are_json_whatever_they_hold() -> None:
+    assert json.loads(json_error(500, '"\n\udc80').body) == {"error": '"\n?'}
