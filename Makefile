@@ -41,7 +41,7 @@ lock: $(INSTALLED) ## Choose the newest dependencies that setup.cfg allows
 	mv requirements.new requirements.lock
 
 clean: ## Remove the environment and what tools leave behind, but no runs
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache requirements.new
+	rm -rf $(VENV) build dist *.egg-info .import_linter_cache .mypy_cache .pytest_cache .ruff_cache requirements.new
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A Python asked for by name replaces an environment that was made with another.
