@@ -116,6 +116,16 @@ def test_the_gpu_extra_asks_for_the_same_tensorflow():
     assert gpu.extras == {"and-cuda"}
 
 
+def test_the_package_carries_its_licence():
+    metadata = setup_cfg()["metadata"]
+    assert metadata["license_expression"] == "Apache-2.0"
+    files = metadata["license_files"].split()
+    assert files == ["LICENSE", "NOTICE"]
+    texts = [(REPOSITORY / name).read_text(encoding="utf-8") for name in files]
+    assert "Apache License" in texts[0] and "Version 2.0, January 2004" in texts[0]
+    assert not [text for text in metadata["classifiers"].split("\n") if "License ::" in text]
+
+
 def test_make_looks_for_the_pythons_that_setup_cfg_allows():
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     versions = re.search(r"^VERSIONS := (.*)$", makefile, re.MULTILINE).group(1).split()
