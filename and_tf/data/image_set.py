@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,39 @@ def epoch_permutation(
     order = tf.range(tf.cast(num_examples, tf.int64))
     key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.experimental.stateless_shuffle(order, seed=key, alg="philox")
+
+
+@dataclass(frozen=True)
+class EpochPart:
+    """What is wanted of one epoch: its batches from `first_step` on, each cut to `rows`.
+
+    Attributes:
+        batch_size: images in a whole batch.
+        seed: of the order, with the epoch.
+        epoch: int64 scalar.
+        first_step: int64 scalar, how many batches are passed over.
+        rows: the numbers of a batch's rows, or None for whole batches.
+    """
+
+    batch_size: int
+    seed: int
+    epoch: tf.Tensor
+    first_step: tf.Tensor
+    rows: range | None
+
+    @property
+    def first_example(self) -> tf.Tensor:
+        """How many examples are passed over, int64 scalar."""
+        return self.first_step * self.batch_size
+
+    @property
+    def rows_of_batch(self) -> slice:
+        """`rows` as what cuts a batch."""
+        return slice(None) if self.rows is None else slice(self.rows.start, self.rows.stop)
+
+    def permutation(self, count: int) -> tf.Tensor:
+        """Return the epoch's order of so many examples or files, int64 [count]."""
+        return epoch_permutation(count, self.seed, self.epoch)
 
 
 class ImageSet(abc.ABC):
@@ -105,7 +139,7 @@ class ImageSet(abc.ABC):
 
         def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
             step = tf.where(epoch == first_epoch, tf.cast(first_step, tf.int64), 0)
-            return self._epoch_batches(batch_size, seed, epoch, step, rows)
+            return self._epoch_batches(EpochPart(batch_size, seed, epoch, step, rows))
 
         batches = tf.data.Dataset.counter(first_epoch).flat_map(epoch_batches)
         batches = batches.apply(
@@ -129,15 +163,8 @@ class ImageSet(abc.ABC):
         """Return a share of the batches in index order."""
 
     @abc.abstractmethod
-    def _epoch_batches(
-        self,
-        batch_size: int,
-        seed: int,
-        epoch: tf.Tensor,
-        first_step: tf.Tensor,
-        rows: range | None,
-    ) -> tf.data.Dataset:
-        """Return the batches (images, indices) of one epoch from `first_step` on, cut to `rows`."""
+    def _epoch_batches(self, part: EpochPart) -> tf.data.Dataset:
+        """Return the batches (images, indices) of a part of an epoch."""
 
     @staticmethod
     def _shared(
@@ -156,23 +183,22 @@ class ImageSet(abc.ABC):
         self,
         examples: tf.data.Dataset,
         decode: Callable[..., tuple[tf.Tensor, tf.Tensor]],
-        batch_size: int,
-        first_step: tf.Tensor,
-        rows: range | None,
+        part: EpochPart,
     ) -> tf.data.Dataset:
-        """Return an epoch's batches from what is decoded into its examples, one by one."""
-        if rows is None:
-            return examples.map(decode, tf.data.AUTOTUNE).batch(batch_size)
+        """Return a part's batches from what is decoded into its examples, one by one."""
+        if part.rows is None:
+            return examples.map(decode, tf.data.AUTOTUNE).batch(part.batch_size)
+        rows = range(part.batch_size)[part.rows_of_batch]
 
         def is_wanted(position: tf.Tensor, _) -> tf.Tensor:
-            row = position % batch_size
+            row = position % part.batch_size
             return (row >= rows.start) & (row < rows.stop)
 
         examples = examples.enumerate().filter(is_wanted)
         batches = examples.map(lambda _, example: decode(*example), tf.data.AUTOTUNE)
         empty = tf.zeros([0, *self.image_shape], tf.uint8), tf.zeros([0], tf.int64)
-        steps = self.steps_per_epoch(batch_size) - first_step
-        batches = batches.batch(max(len(range(batch_size)[rows.start : rows.stop]), 1))
+        steps = self.steps_per_epoch(part.batch_size) - part.first_step
+        batches = batches.batch(max(len(rows), 1))
         return batches.concatenate(tf.data.Dataset.from_tensors(empty).repeat()).take(steps)
 
 

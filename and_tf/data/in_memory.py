@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from and_tf.data.image_set import ImageSet, epoch_permutation
+from and_tf.data.image_set import EpochPart, ImageSet
 
 MAX_BYTES = 2 * 2**30  # What `in_memory="auto"` keeps in memory.
 
@@ -39,22 +39,16 @@ class InMemoryImageSet(ImageSet):
 
         return tf.data.Dataset.range(first, self.steps_per_epoch(batch_size), every).map(batch)
 
-    def _epoch_batches(
-        self,
-        batch_size: int,
-        seed: int,
-        epoch: tf.Tensor,
-        first_step: tf.Tensor,
-        rows: range | None,
-    ) -> tf.data.Dataset:
-        part = slice(None) if rows is None else slice(rows.start, rows.stop)
-        order = epoch_permutation(self.num_examples, seed, epoch)
+    def _epoch_batches(self, part: EpochPart) -> tf.data.Dataset:
+        order = part.permutation(self.num_examples)
 
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            indices = order[step * batch_size : (step + 1) * batch_size][part]
+            start = step * part.batch_size
+            indices = order[start : start + part.batch_size][part.rows_of_batch]
             return tf.gather(self._tensor, indices), indices
 
-        return tf.data.Dataset.range(first_step, self.steps_per_epoch(batch_size)).map(batch)
+        steps = self.steps_per_epoch(part.batch_size)
+        return tf.data.Dataset.range(part.first_step, steps).map(batch)
 
 
 def fits_in_memory(in_memory: bool | Literal["auto"], image_set: ImageSet) -> bool:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from and_tf.data.image_set import ImageSet, epoch_permutation
+from and_tf.data.image_set import EpochPart, ImageSet
 from and_tf.data.in_memory import InMemoryImageSet, allocate
 
 FILES_READ_AT_ONCE = 16
@@ -96,32 +96,22 @@ class StreamedRecords(ImageSet):
         images = records.map(lambda _, record: self._decode_image(record), tf.data.AUTOTUNE)
         return images.batch(batch_size)
 
-    def _epoch_batches(
-        self,
-        batch_size: int,
-        seed: int,
-        epoch: tf.Tensor,
-        first_step: tf.Tensor,
-        rows: range | None,
-    ) -> tf.data.Dataset:
-        order = epoch_permutation(len(self._files[0]), seed, epoch)
+    def _epoch_batches(self, part: EpochPart) -> tf.data.Dataset:
+        order = part.permutation(len(self._files[0]))
         records = self._records(order, files_read_at_once=FILES_READ_AT_ONCE)
         # `shuffle` mixes in the graph's seed. Pin it (this function has a graph of its own), or
         # the order would depend on a `tf.random.set_seed` somewhere in the program.
         tf.random.set_seed(1)
         shuffle_seed = tf.random.stateless_uniform(
-            [], [tf.cast(seed, tf.int64), epoch], minval=None, maxval=None, dtype=tf.int64
+            [], [tf.cast(part.seed, tf.int64), part.epoch], minval=None, maxval=None, dtype=tf.int64
         )
         records = records.shuffle(
             self._shuffle_buffer, seed=shuffle_seed, reshuffle_each_iteration=False
         )
-        records = records.skip(first_step * batch_size)
         return self._decoded(
-            records,
+            records.skip(part.first_example),
             lambda index, record: (self._decode_image(record), index),
-            batch_size,
-            first_step,
-            rows,
+            part,
         )
 
     @contextlib.contextmanager

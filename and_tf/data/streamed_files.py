@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from and_tf.data.image_file import UnreadableImageError, read_image, read_in_threads
-from and_tf.data.image_set import ImageSet, epoch_permutation
+from and_tf.data.image_set import EpochPart, ImageSet
 from and_tf.data.in_memory import InMemoryImageSet, allocate
 
 GREY = 128
@@ -74,19 +74,10 @@ class StreamedFiles(ImageSet):
         indices = self._shared(tf.data.Dataset.range(self.num_examples), batch_size, share)
         return indices.map(self._decode, tf.data.AUTOTUNE).batch(batch_size)
 
-    def _epoch_batches(
-        self,
-        batch_size: int,
-        seed: int,
-        epoch: tf.Tensor,
-        first_step: tf.Tensor,
-        rows: range | None,
-    ) -> tf.data.Dataset:
-        order = epoch_permutation(self.num_examples, seed, epoch)[first_step * batch_size :]
+    def _epoch_batches(self, part: EpochPart) -> tf.data.Dataset:
+        order = part.permutation(self.num_examples)[part.first_example :]
         indices = tf.data.Dataset.from_tensor_slices((order,))
-        return self._decoded(
-            indices, lambda index: (self._decode(index), index), batch_size, first_step, rows
-        )
+        return self._decoded(indices, lambda index: (self._decode(index), index), part)
 
     def _decode(self, index: tf.Tensor) -> tf.Tensor:
         # Stateless, since TensorFlow's determinism would otherwise read one file at a time.
