@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import pathlib
 import pkgutil
 import re
@@ -53,16 +55,37 @@ def test_the_python_code_runs(tmp_path, monkeypatch):
     assert int(scope["model"].round) == 4
 
 
-def test_what_pages_name_is_there():
-    named = {
-        name
-        for page in PAGES
-        for name in re.findall(r"`((?:and_tf|serving)(?:\.\w+)+)`", page.read_text())
-        if name != "and_tf.json"
-    }
-    assert len(named) > 5
-    for name in sorted(named):
+def found_in_pages(pattern: str) -> list[str]:
+    return sorted({name for page in PAGES for name in re.findall(pattern, page.read_text())})
+
+
+def test_names_in_pages_exist():
+    names = set(found_in_pages(r"`((?:and_tf|serving)(?:\.\w+)+)`")) - {"and_tf.json"}
+    assert len(names) > 5
+    for name in sorted(names):
         pkgutil.resolve_name(name)
+
+
+def test_files_and_programs_in_pages_exist():
+    folders = "and_tf|benchmarks|configs|docs|serving|tests"
+    paths = found_in_pages(rf"(?<![\w./-])(?:{folders})/[\w./-]*\w")
+    programs = found_in_pages(rf"python -m ((?:{folders})[\w.]*)")
+    assert len(paths) > 20 and len(programs) > 15
+    assert not [path for path in paths if not (ROOT / path).exists()]
+    assert not [name for name in programs if importlib.util.find_spec(name) is None]
+
+
+def test_equations_lead_to_the_functions_that_compute_them():
+    table = (ROOT / "README.md").read_text().split("## How it works\n")[1].split("\n## ")[0]
+    rows = re.findall(
+        r"^\| .* \| Eq\. ([\d, ]+) \| \[`([\w.]+)`\]\(([\w/.]+)\)", table, re.MULTILINE
+    )
+    assert len(rows) == table.count("\n| ") - 2  # less the two of the head
+    for equations, name, path in rows:
+        function = pkgutil.resolve_name(name)
+        assert inspect.getsourcefile(function) == str(ROOT / path)
+        cited = set(re.findall(r"\d+", " ".join(re.findall(r"Eq\. [\d, ]+", function.__doc__))))
+        assert set(equations.split(", ")) <= cited, name
 
 
 def test_pages_show_commands():
@@ -89,7 +112,17 @@ def test_commands_are_valid(command, monkeypatch):
     load_config(arguments.config, overrides)
 
 
+def anchors(page: pathlib.Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            assert target.startswith("https://") or (page.parent / target).exists(), (page, target)
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+            if target.startswith("https://"):
+                continue
+            path, _, anchor = target.partition("#")
+            linked = page.parent / path if path else page
+            assert linked.exists(), (page, target)
+            assert not anchor or anchor in anchors(linked), (page, target)
