@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +20,7 @@ from pydantic import (
     field_validator,
 )
 
+from and_tf.runs.config_errors import KnownKeys, explain, unknown_key
 from and_tf.runs.config_file import ConfigError, parse_json, problem_line, read_text
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -311,13 +310,7 @@ DIGITS: dict[str, Any] = {
     "evaluation": {"knn_neighbours": 50},
 }
 
-_SECTIONS: dict[str, list[str]] = {
-    name: [f"{name}.{key}" for key in field.annotation.model_fields]
-    for name, field in RunConfig.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-}
-_TOP: list[str] = list(RunConfig.model_fields)
-_KEYS: list[str] = [key for name in _TOP for key in _SECTIONS.get(name, [name])]
+_KNOWN = KnownKeys.of(RunConfig)
 
 
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -342,7 +335,7 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> RunCo
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
-        problems.extend(_explain(error))
+        problems.extend(explain(error, _KNOWN))
     if problems:
         raise ConfigError(problems)
     return config
@@ -357,61 +350,13 @@ def _apply(override: str, values: dict[str, Any], problems: list[str]) -> None:
         value = text
     if not equals or not key:
         problems.append(problem_line("--set", "should read KEY=VALUE", override))
-    elif key in _SECTIONS:
-        advice = f"is a section; set its keys one by one, such as {_SECTIONS[key][0]}"
+    elif key in _KNOWN.sections:
+        advice = f"is a section; set its keys one by one, such as {_KNOWN.sections[key][0]}"
         problems.append(problem_line(key, advice, value))
-    elif key not in _KEYS:
-        problems.append(_unknown(key, value))
+    elif key not in _KNOWN.dotted:
+        problems.append(unknown_key(key, value, _KNOWN))
     else:
         section, _, name = key.rpartition(".")
         target = values.setdefault(section, {}) if section else values
         if isinstance(target, dict):  # else validation reports the section itself
             target[name] = value
-
-
-_ADVICE = {
-    "model_type": "is a section and should be an object, {...}",
-    "missing": "is missing from the list",
-    "tuple_type": "should be a list, [...]",
-    "string_type": 'should be a string, "..." in double quotes',
-    "string_pattern_mismatch": "should be letters, digits, dots, dashes and underscores",
-    "bool_type": "should be true or false",
-    "int_type": "should be an integer",
-    "float_type": "should be a number",
-}
-
-
-def _explain(error: ValidationError) -> Iterator[str]:
-    """One line for each key that pydantic refused."""
-    alternatives: dict[str, tuple[list[str], Any]] = {}
-    for item in error.errors(include_url=False):
-        if item["type"] == "extra_forbidden":
-            yield _unknown(".".join(map(str, item["loc"])), item["input"])
-            continue
-        # Inside a union, pydantic appends the alternative's name to the key.
-        key = ".".join(str(part) for part in item["loc"][:2])
-        if isinstance(item["loc"][-1], int):
-            key += f"[{item['loc'][-1]}]"
-        reason = _ADVICE.get(item["type"])
-        if reason is None:
-            reason = re.sub(r"^(Value error,|Input|Tuple|String) ", "", item["msg"])
-            reason = reason.replace(" after validation", "")
-        alternatives.setdefault(key, ([], item["input"]))[0].append(reason)
-    for key, (reasons, value) in alternatives.items():
-        yield problem_line(key, ", or ".join(reasons), value)
-
-
-def _unknown(key: str, value: Any) -> str:
-    """The line for an unknown key: the nearest key of its section, else of any section."""
-    section, _, name = key.rpartition(".")
-    if section in _KEYS:
-        return problem_line(key, "unknown key", value) + f" Did you mean {section}?"
-    siblings = _SECTIONS.get(section, _TOP)
-    for candidates in (siblings, _KEYS + _TOP):
-        leaves = [candidate.rpartition(".")[2] for candidate in candidates]
-        near = difflib.get_close_matches(name, leaves, n=1)
-        if near:
-            same = [other for other in candidates if other.rpartition(".")[2] == near[0]]
-            best = difflib.get_close_matches(key, same, n=1, cutoff=0)
-            return problem_line(key, "unknown key", value) + f" Did you mean {best[0]}?"
-    return problem_line(key, "unknown key", value) + f" Known here: {', '.join(siblings)}."
