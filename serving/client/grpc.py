@@ -60,7 +60,9 @@ class GrpcProtocol:
             request.inputs[alias].CopyFrom(tf.make_tensor_proto(value))
         return GrpcCall("Predict", request)
 
-    def outputs(self, response: Message, signature: Signature | None) -> dict[str, np.ndarray]:
+    def outputs(
+        self, response: predict_pb2.PredictResponse, signature: Signature | None
+    ) -> dict[str, np.ndarray]:
         del signature  # the response names its outputs itself
         return {alias: tf.make_ndarray(tensor) for alias, tensor in response.outputs.items()}
 
@@ -95,15 +97,15 @@ def _failure(error: grpc.RpcError) -> Reply:
     # gRPC says "exhausted" of a message that is too long, too; it will be as long next time.
     too_long = "larger than max" in details
     busy = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
-    trailers = dict(error.trailing_metadata() or ())
-    try:
-        retry_after = float(trailers["retry-after"])
-    except (KeyError, ValueError):
-        retry_after = None
+    # The stubs describe an object where there is a pair.
+    trailers: dict[str, str] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]
+    # Milliseconds, negative for "never"; gRPC turns what is no number into one that is negative
+    # (github.com/grpc/proposal, A6-client-retries.md).
+    wait = float(trailers.get("grpc-retry-pushback-ms", 0)) / 1000
     return Reply(
         error=ClientError(details, code.name),
-        retry=busy and not too_long,
-        retry_after=retry_after,
+        retry=busy and not too_long and wait >= 0,
+        retry_after=wait,
     )
 
 
