@@ -64,8 +64,8 @@ def _bmp(data: bytes) -> tuple[int, int]:
 def _webp(data: bytes) -> tuple[int, int] | None:
     kind = data[12:16]
     if kind == b"VP8X":
-        sides = data[24:27], data[27:30]
-        return tuple(int.from_bytes(side, "little") + 1 for side in sides)
+        width, width_high, height, height_high = struct.unpack_from("<HBHB", data, 24)
+        return (width_high << 16 | width) + 1, (height_high << 16 | height) + 1
     if kind == b"VP8L":
         bits = struct.unpack_from("<I", data, 21)[0]
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
