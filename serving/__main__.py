@@ -11,11 +11,14 @@ import pathlib
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serving.engine.batching_settings import BatchingSettings
 from serving.protocol import tokens
 from serving.settings import MIB, Settings
+
+if TYPE_CHECKING:
+    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 TOKEN_VARIABLE = "SERVING_TOKEN"
 
@@ -186,7 +189,7 @@ def _check(options: argparse.Namespace) -> None:
             )
 
 
-def _config(options: argparse.Namespace):
+def _config(options: argparse.Namespace) -> ModelServerConfig:
     from serving.engine import model_config
 
     if options.model_config:

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Iterator
 
 import uvicorn
+from starlette.applications import Starlette
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from serving.engine.batching_settings import BatchingSettings
@@ -188,10 +189,11 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
+def _uvicorn_config(app: Starlette, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=functools.partial(
+        # uvicorn declares a class, but only calls it.
+        http=functools.partial(  # type: ignore[arg-type]
             connection.LimitedProtocol,
             seconds=settings.request_timeout,
             most=connection.most_connections(),

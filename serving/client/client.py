@@ -12,7 +12,7 @@ import numpy as np
 
 from serving.client.http import AsyncRestTransport, RestTransport
 from serving.client.images import ImageLike
-from serving.client.operations import Operations, Pause, Steps
+from serving.client.operations import Operations, Pause, Steps, T
 from serving.client.rest import RestProtocol
 from serving.client.types import (
     Classes,
@@ -79,7 +79,7 @@ def _prepared(url: str, model: str, given: Options) -> tuple[Operations, Any, An
             "batch_size and retry.attempts must be at least 1. "
             f"Received: {options['batch_size']} and {options['retry'].attempts}"
         )
-    protocol, *transports = _protocol_and_transports(url)
+    protocol, blocking, asynchronous = _protocol_and_transports(url)
     connection = (url, options["token"], options["timeout"], options["ca_file"])
     operations = Operations(
         protocol(model, options["version"], options["label"]),
@@ -87,7 +87,11 @@ def _prepared(url: str, model: str, given: Options) -> tuple[Operations, Any, An
         options["batch_size"],
         options["max_request_bytes"],
     )
-    return operations, *(functools.partial(transport, *connection) for transport in transports)
+    return (
+        operations,
+        functools.partial(blocking, *connection),
+        functools.partial(asynchronous, *connection),
+    )
 
 
 class Client:
@@ -116,7 +120,7 @@ class Client:
         self._operations, transport, _ = _prepared(url, model, options)
         self._transport = transport()
 
-    def _run(self, steps: Steps) -> Any:
+    def _run(self, steps: Steps[T]) -> T:
         reply = None
         while True:
             try:
@@ -200,7 +204,7 @@ class AsyncClient:
         self._operations, _, transport = _prepared(url, model, options)
         self._transport = transport()
 
-    async def _run(self, steps: Steps) -> Any:
+    async def _run(self, steps: Steps[T]) -> T:
         reply = None
         while True:
             try:

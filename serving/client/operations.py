@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Iterable
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from serving.client.types import (
     TaughtRow,
     VersionStatus,
 )
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Pause:
     seconds: float
 
 
-Steps = Generator[Any, Reply | None, Any]
+# Yields calls and pauses, is sent the reply to a call and None after a pause, and returns a T.
+Steps: TypeAlias = Generator[Any, Any, T]
 
 
 class Operations:
@@ -55,10 +58,10 @@ class Operations:
         self._max_bytes = max_bytes
         self._signatures: dict[str, Signature] = {}
 
-    def _value(self, call: Any) -> Steps:
+    def _value(self, call: Any) -> Steps[Any]:
         """What the server answers to the call, tried again while it is too busy or away."""
         for attempt in range(self._retry.attempts):
-            reply = yield call
+            reply: Reply = yield call
             if reply.error is None:
                 return reply.value
             if not reply.retry or attempt == self._retry.attempts - 1:
@@ -66,33 +69,31 @@ class Operations:
             yield Pause(self._retry.pause(attempt, reply.retry_after))
         raise AssertionError("a call is tried once at least")
 
-    def metadata(self) -> Generator[Any, Any, ModelMetadata]:
+    def metadata(self) -> Steps[ModelMetadata]:
         value = yield from self._value(self._protocol.metadata())
         return self._protocol.read_metadata(value)
 
-    def status(self) -> Generator[Any, Any, list[VersionStatus]]:
+    def status(self) -> Steps[list[VersionStatus]]:
         value = yield from self._value(self._protocol.status())
         return self._protocol.read_status(value)
 
-    def ready(self) -> Generator[Any, Any, bool]:
+    def ready(self) -> Steps[bool]:
         # The status lists versions that are still loading; metadata comes from loaded ones alone.
-        reply = yield self._protocol.metadata()
+        reply: Reply = yield self._protocol.metadata()
         if reply.error is None:
             return True
         if reply.error.code in ("NOT_FOUND", "UNAVAILABLE", "DEADLINE_EXCEEDED"):
             return False
         raise reply.error
 
-    def predict(
-        self, signature: str, inputs: dict[str, Any]
-    ) -> Generator[Any, Any, dict[str, np.ndarray]]:
+    def predict(self, signature: str, inputs: dict[str, Any]) -> Steps[dict[str, np.ndarray]]:
         spec = None
         if not self._protocol.names_outputs:
             spec = yield from self._signature(signature)
         value = yield from self._value(self._protocol.predict(signature, inputs))
         return self._protocol.outputs(value, spec)
 
-    def _signature(self, name: str) -> Generator[Any, Any, Signature]:
+    def _signature(self, name: str) -> Steps[Signature]:
         """What a signature gives. JSON names no single output and no dtype, so it is asked for."""
         if name not in self._signatures:
             metadata = yield from self.metadata()
@@ -107,7 +108,7 @@ class Operations:
 
     def _on_images(
         self, signature: str, images: Iterable[ImageLike]
-    ) -> Generator[Any, Any, dict[str, np.ndarray]]:
+    ) -> Steps[dict[str, np.ndarray]]:
         encoded = encoded_images(images)
         # No image at all is a request, too: it tells the widths of the empty outputs.
         parts = list(batches(encoded, self._batch_size, self._max_bytes)) or [slice(0, 0)]
@@ -118,15 +119,15 @@ class Operations:
             alias: np.concatenate([output[alias] for output in outputs]) for alias in outputs[0]
         }
 
-    def embed(self, images: Iterable[ImageLike]) -> Generator[Any, Any, np.ndarray]:
+    def embed(self, images: Iterable[ImageLike]) -> Steps[np.ndarray]:
         outputs = yield from self._on_images("embed_bytes", images)
         return outputs["embedding"]
 
-    def classify(self, images: Iterable[ImageLike]) -> Generator[Any, Any, Classes]:
+    def classify(self, images: Iterable[ImageLike]) -> Steps[Classes]:
         outputs = yield from self._on_images("classify_bytes", images)
         return Classes(_text(outputs["classes"]), outputs["scores"])
 
-    def neighbours(self, images: Iterable[ImageLike]) -> Generator[Any, Any, Neighbours]:
+    def neighbours(self, images: Iterable[ImageLike]) -> Steps[Neighbours]:
         outputs = yield from self._on_images("neighbours_bytes", images)
         return Neighbours(
             outputs["ids"],
@@ -140,7 +141,7 @@ class Operations:
         images: Iterable[ImageLike],
         labels: Iterable[str],
         sources: Iterable[str | None] | None,
-    ) -> Generator[Any, Any, list[int]]:
+    ) -> Steps[list[int]]:
         self._must_teach()
         encoded = encoded_images(images)
         labels = list(labels)
@@ -157,7 +158,7 @@ class Operations:
             ids += self._protocol.read_ids(value)
         return ids
 
-    def rows(self, page: int) -> Generator[Any, Any, list[TaughtRow]]:
+    def rows(self, page: int) -> Steps[list[TaughtRow]]:
         self._must_teach()
         rows: list[TaughtRow] = []
         after = None
@@ -168,12 +169,12 @@ class Operations:
             if after is None:
                 return rows
 
-    def row(self, row_id: int) -> Generator[Any, Any, TaughtRow]:
+    def row(self, row_id: int) -> Steps[TaughtRow]:
         self._must_teach()
         value = yield from self._value(self._protocol.row(row_id))
         return self._protocol.read_row(value)
 
-    def forget(self, row_id: int | None, label: str | None) -> Generator[Any, Any, int]:
+    def forget(self, row_id: int | None, label: str | None) -> Steps[int]:
         self._must_teach()
         if (row_id is None) == (label is None):
             raise ValueError(

@@ -176,10 +176,7 @@ def _encoded_strings(value: Any) -> Any:
 
 def _array(value: Any, spec: TensorSpec, encoded: bool) -> np.ndarray:
     dtype = DTYPES[spec.dtype]
-    if dtype is not object:
-        array = np.asarray(value, dtype)
-    else:
-        array = np.asarray(_as_bytes(value, encoded), object)
+    array: np.ndarray = np.asarray(_as_bytes(value, encoded) if dtype is object else value, dtype)
     if array.size == 0 and spec.shape and array.ndim < len(spec.shape):
         # JSON cannot tell an empty batch of vectors from one of numbers.
         array = array.reshape([0, *(size or 0 for size in spec.shape[1:])])

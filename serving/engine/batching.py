@@ -191,8 +191,8 @@ class Batcher:
                 return
         else:
             request.future.cancel()
-        queue = self._queues.get(request.key, ())
-        if request in queue:
+        queue = self._queues.get(request.key)
+        if queue and request in queue:
             queue.remove(request)
             self._queued_rows -= request.rows
             if not queue:

@@ -58,9 +58,9 @@ class Model:
 
     def served(self, version: int | None = None) -> ServedVersion | None:
         """The version asked for, by default the latest, if it is AVAILABLE."""
-        if version is None:
-            version = max(self._served, default=None)
-        return self._served.get(version)
+        if version is None and self._served:
+            version = max(self._served)
+        return None if version is None else self._served.get(version)
 
     @property
     def available(self) -> Collection[int]:

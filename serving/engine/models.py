@@ -121,7 +121,7 @@ class Models:
                     grpc.StatusCode.INVALID_ARGUMENT,
                     f"Unrecognized servable version label: {label}",
                 )
-        served = model and model.served(version)
+        served = model.served(version) if model else None
         if served is None:
             asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
             raise ServingError(

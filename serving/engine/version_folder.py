@@ -6,10 +6,11 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
+from typing import TypeAlias
 
 from tensorflow_serving.config import file_system_storage_path_source_pb2 as source_pb2
 
-Policy = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+Policy: TypeAlias = source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 Contents = tuple[tuple[str, int, int], ...]
 
 
@@ -72,7 +73,9 @@ def choose(
         folders = {n: path for n, path in folders.items() if n in policy.specific.versions}
     elif kind != "all":
         limit = max(policy.latest.num_versions, 1)
-    wanted, waiting, contents = {}, {}, {}
+    wanted: dict[int, pathlib.Path] = {}
+    waiting: dict[int, pathlib.Path] = {}
+    contents: dict[int, Contents] = {}
     for number, path in folders.items():
         if len(wanted) == limit:
             break

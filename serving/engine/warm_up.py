@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf import message
-from tensorflow_serving.apis import inference_pb2, model_pb2, prediction_log_pb2
+from tensorflow_serving.apis import model_pb2, prediction_log_pb2
 
 from serving.engine import examples
 from serving.engine.servable import Servable
@@ -91,7 +91,7 @@ def _runs(
         request = getattr(record, kind).request
         return [_examples_run(servable, request.model_spec, request.input)]
     if kind == "multi_inference_log":
-        request: inference_pb2.MultiInferenceRequest = record.multi_inference_log.request
+        request = record.multi_inference_log.request
         return [_examples_run(servable, task.model_spec, request.input) for task in request.tasks]
     raise ServingError(
         grpc.StatusCode.UNIMPLEMENTED,

@@ -7,6 +7,7 @@ here that are its own. It loads nothing from elsewhere, as its Content-Security-
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -58,7 +59,7 @@ def routes(models: Models, teachers: Teachers | None) -> list[Route]:
     ]
 
 
-def _file(path: Path, kind: str):
+def _file(path: Path, kind: str) -> Callable[[Request], Response]:
     content = path.read_bytes()
 
     def answer(request: Request) -> Response:
@@ -79,7 +80,7 @@ class Page:
         listed = []
         for name in self._models.names:
             path = self._path(name)
-            facts = path and await asyncio.to_thread(read_export_facts, path)
+            facts = await asyncio.to_thread(read_export_facts, path) if path else None
             if facts:
                 teachable = self._teachers is not None and self._teachers.get(name) is not None
                 listed.append(
@@ -101,9 +102,11 @@ class Page:
         row = request.path_params["row"]
         return await self._asset(request, lambda path: assets.thumbnail(path, row), "image/webp")
 
-    async def _asset(self, request: Request, read, kind: str) -> Response:
+    async def _asset(
+        self, request: Request, read: Callable[[Path], bytes | None], kind: str
+    ) -> Response:
         path = self._path(request.path_params["name"])
-        content = path and await asyncio.to_thread(read, path)
+        content = await asyncio.to_thread(read, path) if path else None
         if not content:
             return json_error(404, "The export has none")
         return _answer(content, kind)

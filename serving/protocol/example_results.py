@@ -24,11 +24,9 @@ class Classes(NamedTuple):
 
     def rows(self) -> Iterator[list[tuple[str, float]]]:
         """Label and score of each class, example by example; "" and 0.0 where there are none."""
-        labels, scores = self
-        if labels is None:
-            labels = np.full(scores.shape, b"", object)
-        if scores is None:
-            scores = np.zeros(labels.shape, np.float32)
+        shape = next(array.shape for array in self if array is not None)
+        labels: np.ndarray = np.full(shape, b"", object) if self.labels is None else self.labels
+        scores: np.ndarray = np.zeros(shape, np.float32) if self.scores is None else self.scores
         for names, numbers in zip(labels.tolist(), scores.tolist(), strict=True):
             texts = [name.decode(errors="replace") for name in names]
             yield list(zip(texts, numbers, strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import grpc
@@ -134,7 +134,10 @@ class Inference:
             ServingError: as those do; UNIMPLEMENTED for other methods.
         """
         tasks = [Task(task.signature_name or DEFAULT_SIGNATURE, task.method_name) for task in tasks]
-        methods = {CLASSIFY_METHOD: self.classify, REGRESS_METHOD: self.regress}
+        methods: dict[str, Callable[..., Awaitable[example_results.Classes | np.ndarray]]] = {
+            CLASSIFY_METHOD: self.classify,
+            REGRESS_METHOD: self.regress,
+        }
         for i, (name, method) in enumerate(tasks):
             if name in (earlier.signature_name for earlier in tasks[:i]):
                 raise invalid(f"Duplicate evaluation of signature: {name}")

@@ -26,6 +26,7 @@ from serving.teaching.teachers import Teachers
 
 PATH = "/v1/models/{name:path}/rows"
 DEFAULT_SOURCE = "taught"
+DEFAULT_PAGE = 100
 LONGEST_PAGE = 1000
 
 
@@ -84,8 +85,8 @@ class RowsApi:
         """A page of rows: `?after=ID&limit=N`; `next_after` is there unless it is the last."""
         try:
             teacher = self._teacher(request)
-            after = _number(request, "after", None, highest=-2)
-            limit = _number(request, "limit", 100, lowest=1, highest=LONGEST_PAGE)
+            after = _number(request, "after", highest=-2)
+            limit = _number(request, "limit", lowest=1, highest=LONGEST_PAGE) or DEFAULT_PAGE
             rows = await asyncio.to_thread(teacher.store.page, after, limit + 1)
             total = await asyncio.to_thread(teacher.store.__len__)
         except ServingError as error:
@@ -244,15 +245,11 @@ def _text(value: Any, key: str, limits: RowLimits) -> str:
 
 
 def _number(
-    request: Request,
-    key: str,
-    default: int | None,
-    lowest: int = -(2**63),
-    highest: int = 2**63 - 1,
+    request: Request, key: str, lowest: int = -(2**63), highest: int = 2**63 - 1
 ) -> int | None:
     text = request.query_params.get(key)
     if text is None:
-        return default
+        return None
     number = _integer(text)
     if number is None or not lowest <= number <= highest:
         raise _invalid(f"{key} must be a whole number that fits. Received: {text[:50]!r}")

@@ -21,13 +21,21 @@ class TaughtVersion:
     """A version and the rows that it holds.
 
     Args:
-        servable: An export that can be taught.
+        servable: An export.
         facts: What it says of itself.
+
+    Raises:
+        ValueError: It cannot be taught.
     """
 
     def __init__(self, servable: Servable, facts: ExportFacts) -> None:
         self.servable = servable
         self.facts = facts
+        if facts.taught is None:
+            raise ValueError(
+                f"An export with variables of taught rows is needed. Received: {facts}"
+            )
+        self._variables = facts.taught
         self._ids: list[int] = []
         self._embeddings = np.zeros((0, facts.embedding_dim), np.float32)
 
@@ -86,14 +94,14 @@ class TaughtVersion:
         # Names that the export does not know follow those that it does, in order of appearance.
         new_names = list(dict.fromkeys(label for label in labels if label not in known))
         number = {name: index for index, name in enumerate([*exported, *new_names])}
-        values = {
+        values: dict[str, np.ndarray] = {
             "taught_rows": self._embeddings,
             "taught_labels": np.array([number[label] for label in labels], np.int32),
             "taught_ids": np.array(self._ids, np.int64),
             "taught_sources": _strings(rows[row][1] for row in self._ids),
             "taught_class_names": _strings(new_names),
         }
-        self.servable.assign({self.facts.taught[name]: value for name, value in values.items()})
+        self.servable.assign({self._variables[name]: value for name, value in values.items()})
 
 
 def _strings(texts: Iterable[str]) -> np.ndarray:

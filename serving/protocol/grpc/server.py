@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -77,15 +78,15 @@ class _TokenInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, known: tuple[str, ...]) -> None:
         self._tokens = known
-        self._refusal = grpc.unary_unary_rpc_method_handler(_refuse)
+        self._refusal: grpc.RpcMethodHandler = grpc.unary_unary_rpc_method_handler(_refuse)
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> grpc.RpcMethodHandler | None:
         """The handler of a call, or one that refuses it."""
-        metadata = dict(handler_call_details.invocation_metadata)
+        metadata: dict[str, Any] = dict(handler_call_details.invocation_metadata)
         if handler_call_details.method.startswith(_HEALTH) or tokens.permits(
             metadata.get("authorization"), self._tokens
         ):
@@ -93,9 +94,8 @@ class _TokenInterceptor(grpc.aio.ServerInterceptor):
         return self._refusal
 
 
-async def _refuse(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+async def _refuse(request: bytes, context: grpc.aio.ServicerContext) -> NoReturn:
     await context.abort(grpc.StatusCode.UNAUTHENTICATED, "A bearer token is needed")
-    return b""
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:

@@ -217,7 +217,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         """Only requests to models are counted."""
 
 
-def _spec_of(request: Message) -> ModelSpec:
+def _spec_of(request: Any) -> ModelSpec:
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
     return request.model_spec

@@ -38,7 +38,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._closing: asyncio.TimerHandle | None = None
         self._unread = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    # asyncio declares any transport, uvicorn the one that streams have.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock, or closes what is too many."""
         super().connection_made(transport)
         if len(self.connections) > self._most:

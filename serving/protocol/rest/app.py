@@ -137,17 +137,14 @@ class RestApi:
         match = {"POST": _POST, "GET": _GET}.get(method, _POST).fullmatch(target)
         if match and method == "GET":
             return self._describe(match)
-        verb = match[4] if match and method == "POST" else None
-        ask = {"predict": self._predict, "classify": self._classify, "regress": self._regress}.get(
-            verb
-        )
-        if ask is None:
+        verbs = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
+        if not match or method != "POST" or match[4] not in verbs:
             raise invalid(f"Malformed request: {method} {target}")
-        spec = _spec(match)
+        spec, verb = _spec(match), match[4]
         # What neither answers nor fails was cancelled.
         start, status = time.perf_counter(), grpc.StatusCode.CANCELLED
         try:
-            answer = await ask(spec, await request.body(), request.scope.get(DEADLINE))
+            answer = await verbs[verb](spec, await request.body(), request.scope.get(DEADLINE))
             status = grpc.StatusCode.OK
             return answer
         except Exception as error:

@@ -31,7 +31,9 @@ def decode_base64(value: dict[str, str]) -> bytes:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         match = _BASE64.fullmatch(text.translate(_WHITESPACE))
-    missing = -len(match[1]) % 4 if match else 3
-    if missing == 3 or len(match[2]) not in (0, missing):
-        raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Unable to base64 decode")
-    return base64.b64decode(match[1] + "=" * missing)
+    if match:
+        digits, padding = match.groups()
+        missing = -len(digits) % 4
+        if missing != 3 and len(padding) in (0, missing):
+            return base64.b64decode(digits + "=" * missing)
+    raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Unable to base64 decode")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_SPACE = re.compile(rb"[ \n\r\t]*")
-_PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
+_SPACE = re.compile(rb"[ \n\r\t]+")
+_PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')
 _INTEGER = re.compile(rb"0|[1-9][0-9]*")
 _DIGITS = re.compile(rb"[0-9]+")
 _HEX = re.compile(rb"[0-9A-Fa-f]{4}")
@@ -46,7 +46,7 @@ def find_error(text: bytes, deepest: int) -> JsonError | None:
 
 
 def _document(text: bytes, deepest: int) -> None:
-    at = _SPACE.match(text).end()
+    at = _after(_SPACE, text, 0)
     if at == len(text):
         raise _Stop("The document is empty.", at)
     # What encloses the current value: "[" or "{".
@@ -57,7 +57,7 @@ def _document(text: bytes, deepest: int) -> None:
             enclosing.append(opening)
             if len(enclosing) > deepest:
                 raise _Stop(f"Nested deeper than {deepest} levels.", at)
-            at = _SPACE.match(text, at + 1).end()
+            at = _after(_SPACE, text, at + 1)
             if text[at : at + 1] != (b"]" if opening == b"[" else b"}"):
                 at = at if opening == b"[" else _name(text, at)
                 continue
@@ -75,12 +75,12 @@ def _document(text: bytes, deepest: int) -> None:
 def _after_value(text: bytes, at: int, enclosing: list[bytes]) -> int:
     """Closes what ends here; returns the offset of the next value, or of what follows the root."""
     while True:
-        at = _SPACE.match(text, at).end()
+        at = _after(_SPACE, text, at)
         if not enclosing:
             return at
         mark, in_list = text[at : at + 1], enclosing[-1] == b"["
         if mark == b",":
-            at = _SPACE.match(text, at + 1).end()
+            at = _after(_SPACE, text, at + 1)
             return at if in_list else _name(text, at)
         if mark != (b"]" if in_list else b"}"):
             raise _Stop(
@@ -97,10 +97,10 @@ def _name(text: bytes, at: int) -> int:
     """The offset of the value of the member that starts here."""
     if text[at : at + 1] != b'"':
         raise _Stop("Missing a name for object member.", at)
-    at = _SPACE.match(text, _string(text, at)).end()
+    at = _after(_SPACE, text, _string(text, at))
     if text[at : at + 1] != b":":
         raise _Stop("Missing a colon after a name of object member.", at)
-    return _SPACE.match(text, at + 1).end()
+    return _after(_SPACE, text, at + 1)
 
 
 def _scalar(text: bytes, at: int) -> int:
@@ -123,7 +123,7 @@ def _literal(text: bytes, at: int, word: bytes) -> int:
 def _string(text: bytes, at: int) -> int:
     at += 1
     while True:
-        at = _PLAIN.match(text, at).end()
+        at = _after(_PLAIN, text, at)
         mark = text[at : at + 1]
         if mark == b'"':
             return at + 1
@@ -171,6 +171,12 @@ def _number(text: bytes, start: int) -> int:
     if float(text[start:at]) in (float("inf"), float("-inf")):
         raise _Stop("Number too big to be stored in double.", start)
     return at
+
+
+def _after(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:
+    """The offset after what `pattern` finds at `at`, which may be nothing."""
+    match = pattern.match(text, at)
+    return match.end() if match else at
 
 
 def _part(pattern: re.Pattern[bytes], text: bytes, at: int, missing: str) -> int:

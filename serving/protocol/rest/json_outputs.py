@@ -7,7 +7,7 @@ tokens `NaN`, `Infinity` and `-Infinity`, as TensorFlow Serving writes them.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def write_columns(outputs: Mapping[str, np.ndarray]) -> bytes:
     return _dump({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))})
 
 
-def write_classes(classes: Sequence[Sequence[tuple[str, float]]]) -> bytes:
+def write_classes(classes: Iterable[Sequence[tuple[str, float]]]) -> bytes:
     """`{"results": [[[label, score], ...], ...]}` of each example; scores are float32."""
     return _dump(
         {"results": [[[label, _number(score)] for label, score in one] for one in classes]}

@@ -85,7 +85,7 @@ def _explain_item(
 
 def _shape(value: Any) -> list[int]:
     """The shape that the first elements have."""
-    shape = []
+    shape: list[int] = []
     while isinstance(value, list) and len(shape) <= DEEPEST:
         shape.append(len(value))
         if not value:

@@ -75,8 +75,12 @@ def _read_rows(rows: list[Any], infos: Mapping[str, TensorInfo]) -> dict[str, np
         columns = {name: [row[name] for row in rows] for name in names} if right else {}
     else:
         columns = {next(iter(names)): rows} if len(infos) == 1 else {}
-    arrays = {name: _to_array(column, infos[name].dtype) for name, column in columns.items()}
-    if not arrays or any(array is None for array in arrays.values()):
+    arrays = {
+        name: array
+        for name, column in columns.items()
+        if (array := _to_array(column, infos[name].dtype)) is not None
+    }
+    if not arrays or len(arrays) < len(columns):
         raise json_tensor_errors.explain_rows(rows, infos)
     return arrays
 
@@ -130,7 +134,8 @@ def _to_array(value: Any, dtype: int) -> np.ndarray | None:
 
 def _flatten(value: Any) -> tuple[list[Any], tuple[int, ...]] | None:
     """The values of nested lists in one list, and the shape; None where lengths differ."""
-    level, shape = [value], ()
+    level: list[Any] = [value]
+    shape: tuple[int, ...] = ()
     while level and isinstance(level[0], list):
         if set(map(type, level)) != {list} or len(lengths := set(map(len, level))) != 1:
             return None

@@ -80,8 +80,10 @@ def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(members)
     if len(value) < len(members):
         seen: set[str] = set()
-        twice = next(key for key, _ in members if key in seen or seen.add(key))
-        raise _invalid(f"Duplicate key: {twice[:100]}")
+        for key, _ in members:
+            if key in seen:
+                raise _invalid(f"Duplicate key: {key[:100]}")
+            seen.add(key)
     return value
 
 
