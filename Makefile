@@ -12,7 +12,7 @@ INCOMPLETE := $(VENV)/.incomplete
 
 SUITABLE := -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(VERSIONS)".split())'
 
-.PHONY: help demo test parity slow lint lock clean FORCE
+.PHONY: help demo test parity slow lint rooms lock clean FORCE
 
 help: ## Say what can be made (PYTHON=/path/to/python chooses the Python)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -29,9 +29,13 @@ parity: $(INSTALLED) ## Hold several devices to the results of one
 slow: $(INSTALLED) ## Run the tests that take long
 	$(RUN) -m pytest -m slow
 
-lint: $(INSTALLED) ## Check style and formatting
+lint: $(INSTALLED) ## Check style, formatting and the order of the rooms
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports
+
+rooms: $(INSTALLED) ## List the rooms of the packages in docs/architecture.md
+	$(RUN) -m docs.rooms
 
 lock: $(INSTALLED) ## Choose the newest dependencies that setup.cfg allows
 	echo '# Written by `make lock`: the base, serving and dev dependencies of setup.cfg.' > requirements.new

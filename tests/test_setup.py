@@ -48,10 +48,10 @@ def pinned() -> dict[str, list[str]]:
     return pins
 
 
-def imported() -> dict[str, str]:
+def imported(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     """Top-level names of third-party modules, each with a file that imports it."""
     names = {}
-    for path in [path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py")]:
+    for path in [path for package in packages for path in (REPOSITORY / package).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -78,6 +78,13 @@ def test_every_import_is_declared():
     for name, path in names.items():
         owners = {canonicalize_name(owner) for owner in distributions.get(name, [name])}
         assert owners & allowed, f"{path} imports {name}, which setup.cfg does not declare"
+
+
+def test_the_programs_of_the_docs_need_what_dev_declares():
+    distributions = importlib.metadata.packages_distributions()
+    dev = set(requirements(setup_cfg()["options.extras_require"]["dev"]))
+    for name in imported(("docs",)):
+        assert dev & {canonicalize_name(owner) for owner in distributions[name]}, name
 
 
 def test_torch_is_for_the_peers_of_the_benchmarks_alone():
