@@ -78,8 +78,7 @@ class Server:
                 raise StartError(
                     f"Model {model.name} needs a folder of versions. Received: {model.base_path}"
                 )
-        limits = rows_api.RowLimits(image_pixels=settings.most_pixels)
-        routes = rows_api.routes(self.models, self._teachers, limits)
+        routes = rows_api.routes(self.models, self._teachers, settings.most_pixels)
         if settings.page:
             routes += page.routes(self.models, self._teachers)
         open_paths = page.OPEN_PATHS if settings.page else frozenset()

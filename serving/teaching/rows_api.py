@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
-import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -16,40 +13,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.engine.models import Models
-from serving.errors import ServingError
-from serving.protocol import image_size
-from serving.protocol.rest import json_text
+from serving.errors import ServingError, invalid
 from serving.teaching.export_facts import read_export_facts
-from serving.teaching.taught_rows import NewRow, StoredRow
+from serving.teaching.new_rows import read_rows
+from serving.teaching.taught_rows import StoredRow
 from serving.teaching.teacher import RowsRefusedError, Teacher
 from serving.teaching.teachers import Teachers
 
 PATH = "/v1/models/{name:path}/rows"
-DEFAULT_SOURCE = "taught"
 DEFAULT_PAGE = 100
 LONGEST_PAGE = 1000
 
 
-@dataclasses.dataclass(frozen=True)
-class RowLimits:
-    """What one request may teach.
+def routes(models: Models, teachers: Teachers | None, most_pixels: int) -> list[Route]:
+    """The routes; without teachers they answer that the server does not teach.
 
-    Attributes:
-        rows: Images in a request.
-        image_bytes: Of one encoded image.
-        image_pixels: Width times height that an image may declare.
-        text: Characters of a label or a source.
+    Args:
+        most_pixels: as of `new_rows.read_rows`.
     """
-
-    rows: int = 256
-    image_bytes: int = 4 * 2**20
-    image_pixels: int = 2**24
-    text: int = 200
-
-
-def routes(models: Models, teachers: Teachers | None, limits: RowLimits) -> list[Route]:
-    """The routes; without teachers they answer that the server does not teach."""
-    api = RowsApi(models, teachers, limits)
+    api = RowsApi(models, teachers, most_pixels)
     return [
         Route(PATH, api.teach, methods=["POST"]),
         Route(PATH, api.list, methods=["GET"]),
@@ -62,10 +44,10 @@ def routes(models: Models, teachers: Teachers | None, limits: RowLimits) -> list
 class RowsApi:
     """The endpoints. Raised errors are answered as `{"error": ...}` with their HTTP status."""
 
-    def __init__(self, models: Models, teachers: Teachers | None, limits: RowLimits) -> None:
+    def __init__(self, models: Models, teachers: Teachers | None, most_pixels: int) -> None:
         self._models = models
         self._teachers = teachers
-        self._limits = limits
+        self._most_pixels = most_pixels
         self._reading = asyncio.Lock()
 
     async def teach(self, request: Request) -> Response:
@@ -75,7 +57,7 @@ class RowsApi:
             body = await request.body()
             # One at a time: as Python's objects a body may be 20 times as large.
             async with self._reading:
-                rows = await asyncio.to_thread(read_rows, body, self._limits)
+                rows = await asyncio.to_thread(read_rows, body, self._most_pixels)
             ids = await asyncio.wrap_future(teacher.teach(rows))
         except ServingError as error:
             return _refusal(error)
@@ -122,7 +104,7 @@ class RowsApi:
         try:
             teacher = self._teacher(request)
             if "label" not in request.query_params:
-                raise _invalid(
+                raise invalid(
                     "Say which rows to delete: /rows/ID, or /rows?label=NAME for all of a label"
                 )
             label = request.query_params["label"]
@@ -169,81 +151,6 @@ class RowsApi:
         )
 
 
-def read_rows(body: bytes, limits: RowLimits) -> Sequence[NewRow]:
-    """The rows of a request's body.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT for a body that is no such request; RowsRefusedError with a
-            reason for each row that cannot be taught.
-    """
-    document = json_text.parse(body)
-    rows = document.get("rows") if isinstance(document, dict) else None
-    if not isinstance(rows, list) or not rows:
-        raise _invalid(
-            'Expected {"rows": [{"image_bytes": {"b64": "..."}, "label": "..."}, ...]} '
-            "with at least one row"
-        )
-    if len(rows) > limits.rows:
-        raise _invalid(f"At most {limits.rows} rows a request. Received: {len(rows)}")
-    taken: list[NewRow] = []
-    reasons: dict[int, str] = {}
-    labels: dict[bytes, str] = {}
-    for index, row in enumerate(rows):
-        try:
-            new = _read_row(row, limits)
-            if labels.setdefault(new.digest, new.label) != new.label:
-                raise _invalid(f"the same image has the label {labels[new.digest]!r} above")
-        except ServingError as error:
-            reasons[index] = error.message
-        else:
-            taken.append(new)
-    if reasons:
-        raise RowsRefusedError(reasons, len(rows))
-    return taken
-
-
-def _read_row(row: Any, limits: RowLimits) -> NewRow:
-    if not isinstance(row, dict):
-        raise _invalid("a row must be an object with image_bytes and label")
-    unknown = sorted(set(row) - {"image_bytes", "label", "source"})
-    if unknown:
-        raise _invalid(f"unknown keys: {', '.join(key[:50] for key in unknown[:5])}")
-    return NewRow(
-        image=_image(row.get("image_bytes"), limits),
-        label=_text(row.get("label"), "label", limits),
-        source=_text(row.get("source", DEFAULT_SOURCE), "source", limits),
-    )
-
-
-def _image(value: Any, limits: RowLimits) -> bytes:
-    encoded = value.get("b64") if isinstance(value, dict) and len(value) == 1 else None
-    if not isinstance(encoded, str):
-        raise _invalid('image_bytes must be {"b64": "..."}')
-    if len(encoded) > limits.image_bytes * 4 // 3 + 4:
-        raise _invalid(f"the image is longer than {limits.image_bytes} bytes")
-    try:
-        image = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        raise _invalid("image_bytes is not base64") from None
-    size = image_size.declared(image)
-    if size is None:
-        raise _invalid("the image is no JPEG, PNG, GIF, BMP or WebP")
-    width, height = size
-    if width * height > limits.image_pixels:
-        raise _invalid(
-            f"the image has more than {limits.image_pixels} pixels. Received: {width} x {height}"
-        )
-    return image
-
-
-def _text(value: Any, key: str, limits: RowLimits) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise _invalid(f"{key} must be text that is not empty")
-    if len(value) > limits.text or not value.isprintable():
-        raise _invalid(f"{key} must be printable, and at most {limits.text} characters long")
-    return value
-
-
 def _number(
     request: Request, key: str, lowest: int = -(2**63), highest: int = 2**63 - 1
 ) -> int | None:
@@ -252,7 +159,7 @@ def _number(
         return None
     number = _integer(text)
     if number is None or not lowest <= number <= highest:
-        raise _invalid(f"{key} must be a whole number that fits. Received: {text[:50]!r}")
+        raise invalid(f"{key} must be a whole number that fits. Received: {text[:50]!r}")
     return number
 
 
@@ -279,10 +186,6 @@ def _no_row(request: Request) -> ServingError:
         f"Model {request.path_params['name']} was taught no such row. "
         f"Received: {request.path_params['row'][:50]}",
     )
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def _json(value: dict[str, Any], status: int = 200, headers: dict | None = None) -> Response:

@@ -124,28 +124,11 @@ def test_image_that_cannot_be_decoded_is_named(server: Running, row) -> None:
     assert ask(server, "GET", ROWS)["total"] == 0
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"[]",
-        b"{}",
-        b'{"rows": []}',
-        b'{"rows": {}}',
-        b'{"rows": null}',
-        b'{"rows": [',
-        b'{"rows": [1]}',
-        b"\xff",
-        b"[" * 2000,
-    ],
-)
-def test_body_that_is_no_request_is_refused(server: Running, body: bytes) -> None:
-    assert ask(server, "POST", ROWS, body, status=400)["error"]
+def test_body_that_is_no_request_is_refused(server: Running) -> None:
+    assert "at least one row" in ask(server, "POST", ROWS, b"{}", status=400)["error"]
 
 
-def test_too_many_rows_or_pixels_are_refused(server: Running, row) -> None:
-    answer = ask(server, "POST", ROWS, {"rows": [row(0)] * 257}, status=400)
-    assert "At most 256 rows" in answer["error"]
+def test_more_pixels_than_the_server_takes_are_refused(server: Running, row) -> None:
     png = bytearray(base64.b64decode(row(0)["image_bytes"]["b64"]))
     png[16:24] = (50_000).to_bytes(4, "big") * 2
     huge = row(0, image_bytes={"b64": base64.b64encode(png).decode()})

@@ -1,0 +1,93 @@
+"""The rows in the body of a request to teach: read, and checked before any is embedded."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+
+from serving.errors import ServingError, invalid
+from serving.protocol import image_size
+from serving.protocol.rest import json_text
+from serving.teaching.taught_rows import NewRow
+from serving.teaching.teacher import RowsRefusedError
+
+DEFAULT_SOURCE = "taught"
+# Rows of a request, bytes of an encoded image, characters of a label or a source.
+MOST_ROWS = 256
+LONGEST_IMAGE = 4 * 2**20
+LONGEST_TEXT = 200
+
+
+def read_rows(body: bytes, most_pixels: int) -> Sequence[NewRow]:
+    """The rows of a request's body; an image may declare `most_pixels` at most.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for a body that is no such request; RowsRefusedError with a
+            reason for each row that cannot be taught.
+    """
+    document = json_text.parse(body)
+    rows = document.get("rows") if isinstance(document, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise invalid(
+            'Expected {"rows": [{"image_bytes": {"b64": "..."}, "label": "..."}, ...]} '
+            "with at least one row"
+        )
+    if len(rows) > MOST_ROWS:
+        raise invalid(f"At most {MOST_ROWS} rows a request. Received: {len(rows)}")
+    taken: list[NewRow] = []
+    reasons: dict[int, str] = {}
+    labels: dict[bytes, str] = {}
+    for index, row in enumerate(rows):
+        try:
+            new = _read_row(row, most_pixels)
+            if labels.setdefault(new.digest, new.label) != new.label:
+                raise invalid(f"the same image has the label {labels[new.digest]!r} above")
+        except ServingError as error:
+            reasons[index] = error.message
+        else:
+            taken.append(new)
+    if reasons:
+        raise RowsRefusedError(reasons, len(rows))
+    return taken
+
+
+def _read_row(row: Any, most_pixels: int) -> NewRow:
+    if not isinstance(row, dict):
+        raise invalid("a row must be an object with image_bytes and label")
+    unknown = sorted(set(row) - {"image_bytes", "label", "source"})
+    if unknown:
+        raise invalid(f"unknown keys: {', '.join(key[:50] for key in unknown[:5])}")
+    return NewRow(
+        image=_image(row.get("image_bytes"), most_pixels),
+        label=_text(row.get("label"), "label"),
+        source=_text(row.get("source", DEFAULT_SOURCE), "source"),
+    )
+
+
+def _image(value: Any, most_pixels: int) -> bytes:
+    encoded = value.get("b64") if isinstance(value, dict) and len(value) == 1 else None
+    if not isinstance(encoded, str):
+        raise invalid('image_bytes must be {"b64": "..."}')
+    if len(encoded) > LONGEST_IMAGE * 4 // 3 + 4:
+        raise invalid(f"the image is longer than {LONGEST_IMAGE} bytes")
+    try:
+        image = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid("image_bytes is not base64") from None
+    size = image_size.declared(image)
+    if size is None:
+        raise invalid("the image is no JPEG, PNG, GIF, BMP or WebP")
+    width, height = size
+    if width * height > most_pixels:
+        raise invalid(f"the image has more than {most_pixels} pixels. Received: {width} x {height}")
+    return image
+
+
+def _text(value: Any, key: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise invalid(f"{key} must be text that is not empty")
+    if len(value) > LONGEST_TEXT or not value.isprintable():
+        raise invalid(f"{key} must be printable, and at most {LONGEST_TEXT} characters long")
+    return value

@@ -1,0 +1,79 @@
+"""The rows in a request's body."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from serving.errors import ServingError
+from serving.teaching.new_rows import LONGEST_IMAGE, LONGEST_TEXT, MOST_ROWS, read_rows
+from serving.teaching.teacher import RowsRefusedError
+
+RED = (200, 30, 30)
+
+
+@pytest.fixture
+def png(coloured_png: Callable[..., bytes]) -> bytes:
+    return coloured_png(RED, 0)
+
+
+def encoded(image: bytes, **more: Any) -> dict[str, Any]:
+    return {"image_bytes": {"b64": base64.b64encode(image).decode()}, "label": "red"} | more
+
+
+def body(*rows: Any) -> bytes:
+    return json.dumps({"rows": rows}).encode()
+
+
+def refused(row: Any, most_pixels: int = 64) -> str:
+    with pytest.raises(RowsRefusedError) as caught:
+        read_rows(body(row), most_pixels)
+    return caught.value.reasons[0]
+
+
+def test_rows_are_read_in_their_order(png: bytes, coloured_png: Callable[..., bytes]) -> None:
+    other = coloured_png(RED, 1)
+    label = "x" * LONGEST_TEXT
+    first, second = read_rows(body(encoded(png), encoded(other, label=label, source="a.png")), 64)
+    assert (first.image, first.label, first.source) == (png, "red", "taught")
+    assert (second.image, second.label, second.source) == (other, label, "a.png")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"rows": []}',
+        b'{"rows": {}}',
+        b'{"rows": null}',
+        b'{"rows": [',
+        b'{"rows": [1]}',
+        b"\xff",
+        b"[" * 2000,
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(text: bytes) -> None:
+    with pytest.raises(ServingError):
+        read_rows(text, 64)
+
+
+def test_too_many_rows_are_refused(png: bytes) -> None:
+    assert len(read_rows(body(*[encoded(png)] * MOST_ROWS), 64)) == MOST_ROWS
+    with pytest.raises(ServingError, match=f"At most {MOST_ROWS} rows"):
+        read_rows(body(*[encoded(png)] * (MOST_ROWS + 1)), 64)
+
+
+def test_an_image_that_is_too_large_is_refused(png: bytes) -> None:
+    assert "more than 63 pixels. Received: 8 x 8" in refused(encoded(png), most_pixels=63)
+    long = encoded(png + b"\0" * LONGEST_IMAGE)
+    assert refused(long) == f"the image is longer than {LONGEST_IMAGE} bytes"
+
+
+def test_a_label_that_is_too_long_is_refused(png: bytes) -> None:
+    assert "label must be printable" in refused(encoded(png, label="x" * (LONGEST_TEXT + 1)))
