@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import concurrent.futures
 import dataclasses
 import time
@@ -14,10 +13,9 @@ import numpy as np
 
 from serving.engine import batch_arrays
 from serving.engine.batching_settings import BatchingSettings
+from serving.engine.request_queue import Answer, Request, RequestQueue
 from serving.engine.servable import Servable
 from serving.errors import ServingError
-
-Answer = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,23 +34,6 @@ class BatchRecord:
     queue_seconds: float
 
 
-@dataclasses.dataclass(eq=False, slots=True)
-class _Request:
-    """What waits for an answer. Requests of an equal `kind` may be joined, None with none."""
-
-    signature_name: str
-    inputs: Mapping[str, np.ndarray]
-    outputs: tuple[str, ...]
-    rows: int
-    kind: tuple | None
-    future: asyncio.Future
-    arrived: float
-
-    @property
-    def key(self) -> object:
-        return self.kind or self
-
-
 class Batcher:
     """Joins and queues the requests to one loaded version. Belongs to the event loop."""
 
@@ -66,15 +47,10 @@ class Batcher:
         self._servable = servable
         self._settings = settings
         self._on_batch = on_batch
-        # In the order in which keys get their turn; what is left of one goes to the end.
-        self._queues: dict[object, collections.deque[_Request]] = {}
-        self._queued_rows = 0
+        self._queue = RequestQueue(settings)
         self._running = 0
         self._timer: asyncio.TimerHandle | None = None
         self._seconds_per_row = 0.0
-        # Until when a batch waits for so many rows: see BatchingSettings.gather_share.
-        self._gather_until = 0.0
-        self._gather_rows = 0
         # By signature: the outputs that have a row for each row of the inputs, as far as is known.
         self._outputs_of_rows = {
             name: batch_arrays.aliases_of_rows(signature.outputs)
@@ -88,7 +64,7 @@ class Batcher:
     @property
     def queued_rows(self) -> int:
         """Rows that wait; a request that is not joined counts as one."""
-        return self._queued_rows
+        return self._queue.rows
 
     async def run(
         self,
@@ -114,7 +90,7 @@ class Batcher:
         requests = self._requests(signature_name, inputs, names)
         self._admit(sum(request.rows for request in requests))
         for request in requests:
-            self._enqueue(request)
+            self._queue.add(request)
         self._start_ready()
         try:
             # Event loops count time as time.monotonic() does.
@@ -137,12 +113,12 @@ class Batcher:
 
     def _requests(
         self, signature_name: str, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
-    ) -> list[_Request]:
+    ) -> list[Request]:
         loop, now = asyncio.get_running_loop(), time.monotonic()
 
-        def request(inputs: Mapping[str, np.ndarray], rows: int, kind: tuple | None) -> _Request:
+        def request(inputs: Mapping[str, np.ndarray], rows: int, kind: tuple | None) -> Request:
             future = loop.create_future()
-            return _Request(signature_name, inputs, outputs, rows, kind, future, now)
+            return Request(signature_name, inputs, outputs, rows, kind, future, now)
 
         rows = self._rows(signature_name, inputs, outputs)
         if not rows:
@@ -171,19 +147,16 @@ class Batcher:
 
     def _admit(self, rows: int) -> None:
         # A request larger than the queue can only be served when nothing else waits.
-        if self._queued_rows and self._queued_rows + rows > self._settings.max_queued_rows:
+        waiting = self._queue.rows
+        if waiting and waiting + rows > self._settings.max_queued_rows:
             raise ServingError(
                 grpc.StatusCode.UNAVAILABLE,
-                f"{self._queued_rows} rows are waiting already, and at most "
+                f"{waiting} rows are waiting already, and at most "
                 f"{self._settings.max_queued_rows} may. Try again later",
-                retry_after=self._queued_rows * self._seconds_per_row,
+                retry_after=waiting * self._seconds_per_row,
             )
 
-    def _enqueue(self, request: _Request) -> None:
-        self._queues.setdefault(request.key, collections.deque()).append(request)
-        self._queued_rows += request.rows
-
-    def _let_go(self, request: _Request) -> None:
+    def _let_go(self, request: Request) -> None:
         """Takes back a request whose answer nobody waits for any more."""
         if request.future.done():
             if not request.future.cancelled():
@@ -191,56 +164,30 @@ class Batcher:
                 return
         else:
             request.future.cancel()
-        queue = self._queues.get(request.key)
-        if queue and request in queue:
-            queue.remove(request)
-            self._queued_rows -= request.rows
-            if not queue:
-                del self._queues[request.key]
+        self._queue.remove(request)
 
     def _start_ready(self) -> None:
         """Starts as many batches as there are free threads and batches that need not wait."""
         while self._running < self._settings.num_batch_threads:
             now = time.monotonic()
-            key = next((key for key, queue in self._queues.items() if self._due(queue, now)), None)
-            if key is None:
+            batch = self._queue.take(now)
+            if not batch:
                 break
-            self._start(self._take(key), now)
+            self._start(batch, now)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._queues and self._running < self._settings.num_batch_threads:
-            first = min(queue[0].arrived for queue in self._queues.values())
-            due = max(first + self._settings.batch_timeout, self._gather_until)
-            self._timer = asyncio.get_running_loop().call_at(due, self._start_ready)
+        if self._queue.rows and self._running < self._settings.num_batch_threads:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._queue.due_time(), self._start_ready)
 
-    def _due(self, queue: collections.deque[_Request], now: float) -> bool:
-        if queue[0].kind is None:
-            return True
-        if sum(request.rows for request in queue) >= self._settings.max_batch_size:
-            return True
-        gathered = now >= self._gather_until or self._queued_rows >= self._gather_rows
-        return gathered and now - queue[0].arrived >= self._settings.batch_timeout
-
-    def _take(self, key: object) -> list[_Request]:
-        queue = self._queues.pop(key)
-        batch = [queue.popleft()]
-        rows = batch[0].rows
-        while queue and rows + queue[0].rows <= self._settings.max_batch_size:
-            batch.append(queue.popleft())
-            rows += batch[-1].rows
-        if queue:
-            self._queues[key] = queue
-        self._queued_rows -= rows
-        return batch
-
-    def _start(self, batch: list[_Request], now: float) -> None:
+    def _start(self, batch: list[Request], now: float) -> None:
         self._running += 1
         loop = asyncio.get_running_loop()
         run = self._threads.submit(self._run, batch, now)
         run.add_done_callback(lambda run: loop.call_soon_threadsafe(self._finish, batch, run))
 
-    def _run(self, batch: list[_Request], started: float) -> tuple[list[Answer], BatchRecord]:
+    def _run(self, batch: list[Request], started: float) -> tuple[list[Answer], BatchRecord]:
         """Runs a batch, in a thread."""
         first = batch[0]
         rows = sum(request.rows for request in batch)
@@ -269,7 +216,7 @@ class Batcher:
             return [answer], record
         return batch_arrays.split(answer, [request.rows for request in batch]), record
 
-    def _finish(self, batch: list[_Request], run: concurrent.futures.Future) -> None:
+    def _finish(self, batch: list[Request], run: concurrent.futures.Future) -> None:
         self._running -= 1
         error = run.exception()
         if error is None:
@@ -281,7 +228,8 @@ class Batcher:
             if self._on_batch is not None:
                 self._on_batch(record)
         elif len(batch) > 1:
-            self._repeat_one_by_one(batch)
+            # Which of them is at fault shows when each runs alone.
+            self._queue.add_first([request for request in batch if not request.future.done()])
         elif not batch[0].future.done():
             batch[0].future.set_exception(error)
         self._start_ready()
@@ -289,18 +237,8 @@ class Batcher:
     def _learn(self, record: BatchRecord, joinable: bool) -> None:
         # Mostly the last few batches: what comes now runs at their speed.
         self._seconds_per_row += 0.2 * (record.seconds / record.rows - self._seconds_per_row)
-        if joinable and (record.requests > 1 or self._queues):
-            self._gather_rows = record.rows + self._queued_rows
-            self._gather_until = time.monotonic() + self._settings.gather_share * record.seconds
-
-    def _repeat_one_by_one(self, batch: list[_Request]) -> None:
-        """Puts the requests of a failed batch in front of the others, each to run alone."""
-        others, self._queues = self._queues, {}
-        for request in batch:
-            if not request.future.done():
-                request.kind = None
-                self._enqueue(request)
-        self._queues |= others
+        if joinable and (record.requests > 1 or self._queue.rows):
+            self._queue.gather(record.rows, record.seconds, time.monotonic())
 
 
 def _deadline_exceeded() -> ServingError:
