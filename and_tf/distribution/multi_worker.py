@@ -7,12 +7,18 @@ has the same logs already, so that one of the worker's own will do.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from and_tf.distribution.workers import Workers
+
+
+def has_workers(model: keras.Model) -> bool:
+    """Whether a model was made to train on several workers."""
+    return Workers(model.distribute_strategy).count > 1
 
 
 def across_replicas(model: keras.Model, step: Callable) -> Callable:
@@ -72,8 +78,55 @@ def distributed(
     return strategy.distribute_datasets_from_function(lambda context: cut)
 
 
-def predict(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
-    """What `predict_step` gives for all batches, of which every worker computes its share.
+def training_data(
+    model: keras.Model, x: Any, y: Any, steps: int | None
+) -> tuple[tf.distribute.DistributedDataset, int | None]:
+    """What Keras's `fit` and `evaluate` take on several workers for the data that they are given.
+
+    Args:
+        model: Made to train on several workers.
+        x: A `tf.data.Dataset` of whole batches, the same on every worker, or what `distributed` made.
+        y: None, since the data set holds the targets.
+        steps: Of an epoch, or None for those of the data set.
+
+    Returns:
+        Batches of which every replica gets its part, and the steps of an epoch.
+
+    Raises:
+        ValueError: Data of another kind.
+    """
+    if isinstance(x, tf.distribute.DistributedDataset):
+        return x, steps
+    if not isinstance(x, tf.data.Dataset) or y is not None:
+        raise ValueError(
+            "On several machines give a tf.data.Dataset of batches (images, indices) that is the "
+            "same on each, for instance and_tf.data.from_arrays(images).training_batches(128, "
+            f"seed=0). Received: {type(x).__name__}"
+        )
+    if (count := int(x.cardinality())) > 0:
+        x, steps = x.repeat(), steps or count
+    return distributed(model.distribute_strategy, x), steps
+
+
+def predict(model: keras.Model, x: Any, batch_size: int | None = None) -> np.ndarray:
+    """What `predict_step` gives for all images, of which every worker computes its share.
+
+    Args:
+        model: The same on every worker.
+        x: Images [N, H, W, 3], or a `tf.data.Dataset` of batches of them; the same on every worker.
+        batch_size: Images in a batch, 32 by default.
+
+    Returns:
+        float32 [N, d], on every worker.
+    """
+    if not isinstance(x, tf.data.Dataset):
+        x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
+    workers = Workers(model.distribute_strategy)
+    return predict_shares(model, x.shard(workers.count, workers.rank))
+
+
+def predict_shares(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
+    """What `predict_step` gives for all batches, of which every worker is given its share.
 
     Args:
         model: The same on every worker.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -65,6 +65,29 @@ def own_part(count: tf.Tensor) -> slice:
     counts = summed(tf.one_hot(number(), replicas, on_value=tf.cast(count, tf.float32)))
     start = tf.cast(tf.reduce_sum(counts[: number()]), tf.int32)
     return slice(start, start + count)
+
+
+def share_of_mean(values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """This replica's share of a mean over all replicas, whose sum is the mean.
+
+    Args:
+        values: float [b], this replica's; b may be 0.
+        count: int32 [], how many values all replicas have.
+    """
+    if not several():
+        return tf.reduce_mean(values)
+    return tf.reduce_sum(values) / tf.cast(count, values.dtype)
+
+
+def applied(model: Callable[..., tf.Tensor], images: tf.Tensor, training: bool) -> tf.Tensor:
+    """What a model gives for this replica's images, of which there may be none."""
+    if not several():
+        return model(images, training=training)
+    # Kernels give wrong shapes for no images, or crash: one of weight 0 stands in.
+    count = tf.shape(images)[0]
+    stand_ins = tf.zeros([tf.cast(count == 0, tf.int32), *images.shape[1:]], images.dtype)
+    with weighing(tf.cast(count > 0, tf.float32)):
+        return model(tf.concat([images, stand_ins], axis=0), training=training)[:count]
 
 
 @contextlib.contextmanager

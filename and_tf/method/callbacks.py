@@ -244,4 +244,4 @@ class KNNEvaluation(keras.callbacks.Callback):
         if workers.count == 1:
             return self.model.predict(images.ordered_batches(self.batch_size), verbose=0)
         share = images.ordered_batches(self.batch_size, (workers.rank, workers.count))
-        return multi_worker.predict(self.model, share)
+        return multi_worker.predict_shares(self.model, share)

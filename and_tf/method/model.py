@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
+import functools
 from collections.abc import Callable
 
-import numpy as np
-
-from and_tf.backend import require_tensorflow
-
-require_tensorflow()
-
 import keras
+import numpy as np
 import tensorflow as tf
 
 from and_tf.distribution import multi_worker, replicas
-from and_tf.distribution.workers import Workers
 from and_tf.method.gradient_check import GradientCheck
 from and_tf.method.memory import RandomUnitRows, updated_rows
-from and_tf.method.model_checks import Bank, check_arguments, check_indices, index_assertions
+from and_tf.method.model_checks import Bank, check_arguments, check_training_data, index_assertions
 from and_tf.method.objective import neighbourhood_losses
 from and_tf.method.replica_limits import check_encoder, check_training
 from and_tf.method.sharded_bank import ShardedBank
@@ -91,26 +85,23 @@ class AND(keras.Model):
         self.seed = seed
         self.loss_tracker = keras.metrics.Mean(name="loss")
 
-        def add_state(name: str, shape: tuple[int, ...], dtype: str, initializer) -> keras.Variable:
-            return self.add_weight(
-                shape=shape,
-                dtype=dtype,
-                initializer=initializer,
-                trainable=False,
-                autocast=False,
-                name=name,
-            )
-
+        add_state = functools.partial(self.add_weight, trainable=False, autocast=False)
         shape = num_examples, encoder.output_shape[-1]
         if bank == "sharded":
             self.bank = ShardedBank(*shape, seed, path=f"{self.name}/bank")
         else:
-            self.bank = add_state("bank", shape, "float32", RandomUnitRows(seed))
-        self.neighbourhoods = add_state(
-            "neighbourhoods", (num_examples, neighbours), "int32", keras.initializers.Constant(-1)
+            rows = RandomUnitRows(seed)
+            self.bank = add_state(name="bank", shape=shape, dtype="float32", initializer=rows)
+        add_integers = functools.partial(add_state, dtype="int32")
+        self.neighbourhoods = add_integers(
+            name="neighbourhoods",
+            shape=(num_examples, neighbours),
+            initializer=keras.initializers.Constant(-1),
         )
-        self.times_seen = add_state("times_seen", (num_examples,), "int32", "zeros")
-        self.round = add_state("round", (), "int32", "zeros")
+        self.times_seen = add_integers(
+            name="times_seen", shape=(num_examples,), initializer="zeros"
+        )
+        self.round = add_integers(name="round", shape=(), initializer="zeros")
         self.gradient_check = GradientCheck()
         self.built = True  # by its encoder
 
@@ -135,59 +126,28 @@ class AND(keras.Model):
             ValueError: Ids that are missing, not integers, out of range, or not unique; what
                 several replicas would train otherwise than one device.
         """
-        if self._has_workers:
-            for name in ("validation_data", "validation_split"):
-                if kwargs.get(name):
-                    raise ValueError(f"{name} is not evaluated on several machines: leave it out.")
-            return super().fit(self._distributed(x, y, kwargs, "steps_per_epoch"), **kwargs)
-        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size and x.max() <= 1:
-            warnings.warn(
-                "AND takes pixels as they are stored, 0 to 255; these are at most "
-                f"{x.max():g}. Were they divided by 255?",
-                stacklevel=2,
-            )
-        if y is not None:
-            check_indices(np.asarray(y), self.num_examples)
-        elif isinstance(x, np.ndarray | tf.Tensor):
-            raise ValueError(
-                "fit(images, indices) needs the integer id of every image as its target, for "
-                "instance np.arange(len(images)). Received: images alone"
-            )
-        return super().fit(x, y, **kwargs)
+        if not multi_worker.has_workers(self):
+            check_training_data(x, y, self.num_examples)
+            return super().fit(x, y, **kwargs)
+        for name in ("validation_data", "validation_split"):
+            if kwargs.get(name):
+                raise ValueError(f"{name} is not evaluated on several machines: leave it out.")
+        steps = kwargs.pop("steps_per_epoch", None)
+        x, steps = multi_worker.training_data(self, x, y, steps)
+        return super().fit(x, steps_per_epoch=steps, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """As `keras.Model.evaluate`; on several machines as `fit` takes its images."""
-        if self._has_workers:
-            return super().evaluate(self._distributed(x, y, kwargs, "steps"), **kwargs)
-        return super().evaluate(x, y, **kwargs)
+        if not multi_worker.has_workers(self):
+            return super().evaluate(x, y, **kwargs)
+        x, steps = multi_worker.training_data(self, x, y, kwargs.pop("steps", None))
+        return super().evaluate(x, steps=steps, **kwargs)
 
     def predict(self, x, batch_size: int | None = None, **kwargs) -> np.ndarray:
         """As `keras.Model.predict`; on several machines each embeds its share, and has the result."""
-        if not self._has_workers:
+        if not multi_worker.has_workers(self):
             return super().predict(x, batch_size=batch_size, **kwargs)
-        if not isinstance(x, tf.data.Dataset):
-            x = tf.data.Dataset.from_tensor_slices(x).batch(batch_size or 32)
-        workers = Workers(self.distribute_strategy)
-        return multi_worker.predict(self, x.shard(workers.count, workers.rank))
-
-    @property
-    def _has_workers(self) -> bool:
-        return Workers(self.distribute_strategy).count > 1
-
-    def _distributed(self, x, y, options: dict, steps: str) -> tf.distribute.DistributedDataset:
-        """The batches that `x` gives the replicas; how many, if it ends, goes into the options."""
-        if isinstance(x, tf.distribute.DistributedDataset):
-            return x
-        if not isinstance(x, tf.data.Dataset) or y is not None:
-            raise ValueError(
-                "On several machines give a tf.data.Dataset of batches (images, indices) that is the "
-                "same on each, for instance and_tf.data.from_arrays(images).training_batches(128, "
-                f"seed=0). Received: {type(x).__name__}"
-            )
-        if (count := int(x.cardinality())) > 0:
-            x = x.repeat()
-            options[steps] = options.get(steps) or count
-        return multi_worker.distributed(self.distribute_strategy, x)
+        return multi_worker.predict(self, x, batch_size)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
         """Nothing: all is built.
@@ -208,7 +168,7 @@ class AND(keras.Model):
         if strategy.num_replicas_in_sync > 1:
             with strategy.scope():  # where replicas, at their first step, are not
                 self.optimizer.build(self.trainable_variables)
-        if not self._has_workers:
+        if not multi_worker.has_workers(self):
             return super().make_train_function(force)
         if self.train_function is None or force:
             self.train_function = multi_worker.across_replicas(self, self.train_step)
@@ -216,7 +176,7 @@ class AND(keras.Model):
 
     def make_test_function(self, force: bool = False):
         """As Keras's, on several machines, too."""
-        if not self._has_workers:
+        if not multi_worker.has_workers(self):
             return super().make_test_function(force)
         if self.test_function is None or force:
             self.test_function = multi_worker.across_replicas(self, self.test_step)
@@ -235,11 +195,11 @@ class AND(keras.Model):
 
         bank = self._own_bank()
         with tf.GradientTape() as tape:
-            embeddings = tf.cast(self._embed(images, training=True), tf.float32)
+            embeddings = tf.cast(replicas.applied(self, images, training=True), tf.float32)
             everyones = replicas.gathered(tf.stop_gradient(embeddings))
             losses, rows = self._objective(bank, embeddings, indices, everyones, all_indices)
             # Keras sums the gradients of replicas.
-            loss = _mean_over_batch(losses, tf.size(all_indices))
+            loss = replicas.share_of_mean(losses, tf.size(all_indices))
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         if hasattr(self.optimizer, "inner_optimizer"):  # scales float16's, and looks for itself
@@ -262,17 +222,17 @@ class AND(keras.Model):
         images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
         indices = tf.reshape(indices, [-1])
         all_indices = replicas.gathered(indices)
-        embeddings = tf.cast(self._embed(images, training=False), tf.float32)
+        embeddings = tf.cast(replicas.applied(self, images, training=False), tf.float32)
         everyones = replicas.gathered(embeddings)
         bank = self._own_bank()
         losses, _ = self._objective(bank, embeddings, indices, everyones, all_indices)
-        loss = replicas.summed(_mean_over_batch(losses, tf.size(all_indices)))
+        loss = replicas.summed(replicas.share_of_mean(losses, tf.size(all_indices)))
         self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
         return {"loss": self.loss_tracker.result()}
 
     def predict_step(self, data) -> tf.Tensor:
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self._embed(images, training=False)
+        return replicas.applied(self, images, training=False)
 
     def _own_bank(self) -> tf.Variable | ShardedBank:
         """What a replica reads and writes; a tensor would be a copy of the whole bank."""
@@ -294,16 +254,6 @@ class AND(keras.Model):
         positives = self.positives(indices)
         losses = neighbourhood_losses(embeddings, bank, positives, self.temperature)
         return losses, tf.gather(bank, all_indices)
-
-    def _embed(self, images: tf.Tensor, training: bool) -> tf.Tensor:
-        """Embeddings of this replica's images, of which there may be none."""
-        if not replicas.several():
-            return self(images, training=training)
-        # Kernels give wrong shapes for no images, or crash: one of weight 0 stands in.
-        count = tf.shape(images)[0]
-        stand_ins = tf.zeros([tf.cast(count == 0, tf.int32), *images.shape[1:]], images.dtype)
-        with replicas.weighing(tf.cast(count > 0, tf.float32)):
-            return self(tf.concat([images, stand_ins], axis=0), training=training)[:count]
 
     def positives(self, indices: tf.Tensor) -> tf.Tensor:
         """Each example's positives in this round: itself, and its neighbours if it is an anchor.
@@ -363,10 +313,3 @@ class AND(keras.Model):
             if config[name] is not None:
                 config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
         return cls(**config)
-
-
-def _mean_over_batch(losses: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
-    """This replica's share of the batch's mean; the mean itself where there is one replica."""
-    if not replicas.several():
-        return tf.reduce_mean(losses)
-    return tf.reduce_sum(losses) / tf.cast(batch_size, losses.dtype)

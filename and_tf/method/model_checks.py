@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import warnings
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -39,6 +40,29 @@ def check_arguments(
         )
     if bank not in get_args(Bank):
         raise ValueError(f'The bank must be "mirrored" or "sharded". Received: {bank!r}')
+
+
+def check_training_data(x: Any, y: Any, num_examples: int) -> None:
+    """Check what `fit` is given on one machine; a data set is checked step by step.
+
+    Warns of pixels that seem to have been divided by 255.
+
+    Raises:
+        ValueError: Arrays without ids, or ids that are not unique integers in [0, N).
+    """
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size and x.max() <= 1:
+        warnings.warn(
+            "AND takes pixels as they are stored, 0 to 255; these are at most "
+            f"{x.max():g}. Were they divided by 255?",
+            stacklevel=3,  # where `fit` is called
+        )
+    if y is not None:
+        check_indices(np.asarray(y), num_examples)
+    elif isinstance(x, np.ndarray | tf.Tensor):
+        raise ValueError(
+            "fit(images, indices) needs the integer id of every image as its target, for "
+            "instance np.arange(len(images)). Received: images alone"
+        )
 
 
 def check_indices(indices: np.ndarray, num_examples: int) -> None:
