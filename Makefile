@@ -32,6 +32,7 @@ slow: $(INSTALLED) ## Run the tests that take long
 lint: $(INSTALLED) ## Check style, formatting and the order of the rooms
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy and_tf serving
 	$(VENV)/bin/lint-imports
 
 rooms: $(INSTALLED) ## List the rooms of the packages in docs/architecture.md

@@ -65,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         with run_directory_held(run, args, cluster):
             train(config, run, resume=args.resume, cluster=cluster)
     except Interrupted as interruption:
-        message = f"stopped by {interruption}; the checkpoint is written: go on with --resume"
-        code = fail(message, interruption.exit_code)
+        stopped = f"stopped by {interruption}; the checkpoint is written: go on with --resume"
+        code = fail(stopped, interruption.exit_code)
     except KeyboardInterrupt:
         code = fail("stopped at once; go on from the last checkpoint with --resume", 130)
     except Exception as error:
@@ -125,8 +125,9 @@ def choose_run(args: argparse.Namespace) -> tuple[RunConfig, RunDirectory]:
         overrides.append(f"data.data_dir={json.dumps(args.data_dir)}")
 
     run = RunDirectory(Path(args.run_dir).expanduser()) if args.run_dir else None
-    goes_on = run is not None and args.resume and run.holds_run
-    source = run.config if goes_on and args.config is None else args.config
+    source = args.config
+    if source is None and run is not None and args.resume and run.holds_run:
+        source = run.config
     config = load_config(source, overrides)
     run = run or RunDirectory(Path("runs") / config.name)
     if args.resume and run.holds_run:
@@ -202,7 +203,7 @@ def warn_of_hidden(run: RunDirectory, cluster: Cluster, workers: Workers) -> Non
     workers.anyone(False)  # the chief has begun the run
     sees = workers.gathered(np.array([run.holds_run], np.int32))
     if workers.is_chief and not sees.all():
-        blind = ", ".join(cluster.name(rank) for rank in np.flatnonzero(sees == 0))
+        blind = ", ".join(cluster.name(rank) for rank in np.flatnonzero(sees == 0).tolist())
         print(f"warning: put {run.path} where all machines see it, to go on after a stop: {blind}")
 
 

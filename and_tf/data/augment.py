@@ -166,7 +166,7 @@ class Augment:
     def _blends(self, draws: tf.Tensor) -> dict[str, tf.Tensor]:
         """Coefficients [B, 3] for `colour.blend` of the enabled operations but hue."""
 
-        def factor(amount: float, draw: int) -> tuple[tf.Tensor, tf.Tensor]:
+        def factor(amount: float, draw: int) -> tf.Tensor:
             low = max(0.0, 1.0 - amount)
             return low + (1.0 + amount - low) * draws[:, draw]
 

@@ -28,10 +28,9 @@ def load_digits(image_size: int | None = None) -> tuple[InMemoryImageSet, InMemo
         np.arange(len(images)), test_size=TEST_EXAMPLES, random_state=0, stratify=labels
     )
     class_names = tuple(str(name) for name in digits.target_names)
-    return tuple(
-        InMemoryImageSet(name, images[rows], labels=labels[rows], class_names=class_names)
-        for name, rows in (
-            ("digits/train", np.sort(train)),
-            ("digits/test", np.sort(test)),
-        )
-    )
+
+    def part(name: str, rows: np.ndarray) -> InMemoryImageSet:
+        rows = np.sort(rows)
+        return InMemoryImageSet(name, images[rows], labels=labels[rows], class_names=class_names)
+
+    return part("digits/train", train), part("digits/test", test)

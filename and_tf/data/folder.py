@@ -167,8 +167,9 @@ def _image_set(
     labels = None
     if folder.classes:
         number = {name: label for label, name in enumerate(class_names)}
-        classes = [folder.classes.get(file) for file in files]
-        labels = np.array([number.get(name, -1) for name in classes], np.int64)
+        classes = folder.classes
+        numbers = [number[classes[file]] if file in classes else -1 for file in files]
+        labels = np.array(numbers, np.int64)
     stream = StreamedFiles(
         folder.name,
         [folder.root / file for file in files],
@@ -183,7 +184,7 @@ def _image_set(
 
 
 def _common_size(folder: _Folder) -> tuple[int, int]:
-    first_of_size = {}
+    first_of_size: dict[tuple[int, int], str] = {}
     for file, size in folder.sizes.items():
         first_of_size.setdefault(size, printable(file))
     if len(first_of_size) > 1:

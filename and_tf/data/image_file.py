@@ -7,11 +7,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from and_tf.data.resizing import resize, shorter_side
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Photographs and scans. Formats that run other programs (EPS), that are not images (PDF, HDF5) or
 # that have no signature to tell them by (TGA) stay out.
@@ -19,6 +22,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP
 MAX_PIXELS = 89_478_485  # Where Pillow begins to suspect a decompression bomb: 256 MiB of RGB.
 LARGEST_GREY = (1.0, 255.0, 65535.0)
 
+File = TypeVar("File", bound=str | os.PathLike)
 Result = TypeVar("Result")
 
 
@@ -76,11 +80,11 @@ def read_image(path: str | os.PathLike, image_size: int | None = None) -> np.nda
 
 
 def read_in_threads(
-    read: Callable[[str | os.PathLike], Result], paths: Sequence[str | os.PathLike]
+    read: Callable[[File], Result], paths: Sequence[File]
 ) -> Iterator[Result | UnreadableImageError]:
     """Yield `read` of each path in order, or the error where it raises UnreadableImageError."""
 
-    def attempt(path: str | os.PathLike) -> Result | UnreadableImageError:
+    def attempt(path: File) -> Result | UnreadableImageError:
         try:
             return read(path)
         except UnreadableImageError as error:
@@ -91,7 +95,7 @@ def read_in_threads(
         yield from pool.map(attempt, paths)
 
 
-def _open(path: str | os.PathLike):
+def _open(path: str | os.PathLike) -> Image.Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -111,12 +115,12 @@ def _open(path: str | os.PathLike):
     return image
 
 
-def _orientation(image) -> int:
+def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 (upright) to 8."""
     from PIL import ExifTags
 
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        orientation: Any = image.getexif().get(ExifTags.Base.Orientation)
         return orientation if orientation in range(1, 9) else 1
     except Exception:  # noqa: BLE001 - damaged metadata says nothing about the pixels
         return 1

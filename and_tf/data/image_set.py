@@ -86,7 +86,8 @@ class ImageSet(abc.ABC):
             raise ValueError(f"The data set {name!r} holds no images.")
         self.name = name
         self.num_examples = int(num_examples)
-        self.image_shape = tuple(int(size) for size in image_shape)
+        height, width, channels = map(int, image_shape)
+        self.image_shape = height, width, channels
         self.class_names = None if class_names is None else tuple(class_names)
         self.sources = sources
         self._labels = labels
@@ -190,7 +191,7 @@ class ImageSet(abc.ABC):
             return examples.map(decode, tf.data.AUTOTUNE).batch(part.batch_size)
         rows = range(part.batch_size)[part.rows_of_batch]
 
-        def is_wanted(position: tf.Tensor, _) -> tf.Tensor:
+        def is_wanted(position: tf.Tensor, _: tuple[tf.Tensor, ...]) -> tf.Tensor:
             row = position % part.batch_size
             return (row >= rows.start) & (row < rows.stop)
 

@@ -126,7 +126,9 @@ class StreamedRecords(ImageSet):
     def _records(self, order: tf.Tensor, files_read_at_once: int = 1) -> tf.data.Dataset:
         """Return (index, record) of all files, taken in `order`."""
 
-        def read(filename, skip, take, first_index):
+        def read(
+            filename: tf.Tensor, skip: tf.Tensor, take: tf.Tensor, first_index: tf.Tensor
+        ) -> tf.data.Dataset:
             records = tf.data.TFRecordDataset(filename, buffer_size=2**20)
             return records.skip(skip).take(take).enumerate(first_index)
 

@@ -20,7 +20,7 @@ def resize(image: Image.Image, image_size: int | None) -> Image.Image:
     (Resize(256) and CenterCrop(224), as in the authors' evaluation); below, the whole image is
     resized. Bilinear, antialiased.
     """
-    if keeps(image.height, image.width, image_size):
+    if image_size is None or keeps((image.height, image.width), image_size):
         return image
     from PIL.Image import Resampling
 
@@ -44,7 +44,7 @@ def resize(image: Image.Image, image_size: int | None) -> Image.Image:
 
 def resize_array(image: np.ndarray, image_size: int | None) -> np.ndarray:
     """`resize` of an array, uint8 [H, W, 3]."""
-    if keeps(*image.shape[:2], image_size):
+    if image_size is None or keeps(image.shape[:2], image_size):
         return image
     from PIL import Image
 
@@ -56,8 +56,6 @@ def shorter_side(image_size: int) -> int:
     return round(image_size * 256 / 224) if image_size >= CROPPED_FROM else image_size
 
 
-def keeps(height: int | None, width: int | None, image_size: int | None) -> bool:
-    """Whether images of this size (None: of any) are left as they are."""
-    if image_size is None:
-        return True
-    return image_size < CROPPED_FROM and (height, width) == (image_size, image_size)
+def keeps(size: tuple[int | None, ...], image_size: int) -> bool:
+    """Whether images of this (height, width), None where it varies, are left as they are."""
+    return image_size < CROPPED_FROM and size == (image_size, image_size)

@@ -28,7 +28,8 @@ class StreamedFiles(ImageSet):
         paths: one file for each index.
         image_shape: (height, width, 3) of every image, after resizing.
         image_size: side to which images are resized, or None.
-        metadata: labels, class_names, sources and skipped, see `ImageSet`.
+        sources: what each file is called in warnings and in `skipped`.
+        metadata: labels, class_names and skipped, see `ImageSet`.
     """
 
     def __init__(
@@ -37,9 +38,12 @@ class StreamedFiles(ImageSet):
         paths: Sequence[Path],
         image_shape: tuple[int, int, int],
         image_size: int | None,
+        *,
+        sources: Sequence[str],
         **metadata: Any,
     ):
         super().__init__(name, len(paths), image_shape, **metadata)
+        self.sources: Sequence[str] = sources
         self._paths = paths
         self._image_size = image_size
         self._unreadable: set[int] = set()
@@ -51,7 +55,7 @@ class StreamedFiles(ImageSet):
             ValueError: none can, or there is not enough memory.
         """
         images = allocate(self)
-        rows = []
+        rows: list[int] = []
         for index, image in enumerate(read_in_threads(self._load, self._paths)):
             if isinstance(image, UnreadableImageError):
                 self._skipped.append((self.sources[index], str(image)))

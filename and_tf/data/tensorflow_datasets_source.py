@@ -7,6 +7,7 @@ import difflib
 import logging
 import os
 import textwrap
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -107,11 +108,18 @@ def _stream(builder: Any, split: str, image_size: int | None) -> StreamedRecords
             "to which they are resized. Received: image_size=None"
         )
 
+    def decoder(key: str) -> Callable[[tf.Tensor], tf.Tensor]:
+        """From a record to one of its features; the others are not decoded."""
+        only = tfds.features.FeaturesDict({key: builder.info.features[key]})
+        return lambda record: only.deserialize_example(record)[key]
+
+    decode_pixels = decoder(image_key)
+
     def decode_image(record: tf.Tensor) -> tf.Tensor:
-        pixels = only(image_key).deserialize_example(record)[image_key]
+        pixels = decode_pixels(record)
         if image.shape[-1] == 1:
             pixels = tf.repeat(pixels, 3, axis=-1)
-        if keeps(*image.shape[:2], image_size):
+        if image_size is None or keeps(image.shape[:2], image_size):
             return pixels
         # Pillow takes a fifth of the time of TensorFlow's antialiased resizing.
         pixels = tf.numpy_function(
@@ -119,19 +127,13 @@ def _stream(builder: Any, split: str, image_size: int | None) -> StreamedRecords
         )
         return tf.ensure_shape(pixels, [image_size, image_size, 3])
 
-    def decode_label(record: tf.Tensor) -> tf.Tensor:
-        return only(label_key).deserialize_example(record)[label_key]
-
-    def only(key: str) -> Any:
-        return tfds.features.FeaturesDict({key: builder.info.features[key]})
-
     try:
         return StreamedRecords(
             f"{builder.name}/{split}",
             builder.info.splits[split].file_instructions,
             (*((image_size, image_size) if image_size else image.shape[:2]), 3),
             decode_image,
-            decode_label if label_key else None,
+            decoder(label_key) if label_key else None,
             class_names=builder.info.features[label_key].names if label_key else None,
         )
     except (ValueError, KeyError, AssertionError) as error:

@@ -55,11 +55,12 @@ def logit_shift(shards: Shards, temperature: float) -> np.float32:
     """
     own = [np.einsum("nd,nd->n", rows, rows) / temperature for _, rows in shards.parts]
     extremes = np.array([[each.min(), each.max()] for each in own], np.float32).reshape(-1, 2)
-    own = shards.holders.gathered(extremes)
-    if not own.max() - own.min() <= _LARGEST_LOGIT:
+    extremes = shards.holders.gathered(extremes)
+    least, greatest = extremes.min(), extremes.max()
+    if not greatest - least <= _LARGEST_LOGIT:
         raise ValueError(
             "The rows of the bank must be finite and of about unit length. Received: squared "
-            f"lengths from {own.min() * temperature:g} to {own.max() * temperature:g} at "
+            f"lengths from {least * temperature:g} to {greatest * temperature:g} at "
             f"temperature {temperature:g}"
         )
-    return np.float32(own.max() if own.max() > _LARGEST_LOGIT else 0)
+    return np.float32(greatest if greatest > _LARGEST_LOGIT else 0)

@@ -85,12 +85,12 @@ def discover(
     exact = choose_searcher(searcher, shards.num_rows) == "exact"
     if workers.gathered(np.array([exact], np.int32)).any():  # ScaNN may be missing at one of them
         return Neighbourhoods(*search_exactly(shards, neighbours, temperature, progress, workers))
-    found = Neighbourhoods(
-        *search_with_scann(shards, neighbours, temperature, seed, anchor_share, progress, workers)
+    nearest, entropy, probe = search_with_scann(
+        shards, neighbours, temperature, seed, anchor_share, progress, workers
     )
-    if workers.is_chief and (shortfall := found.probe.shortfall()):
+    if workers.is_chief and (shortfall := probe.shortfall()):
         warnings.warn(shortfall, stacklevel=2)
-    return found
+    return Neighbourhoods(nearest, entropy, probe)
 
 
 def choose_searcher(searcher: str, num_examples: int) -> str:

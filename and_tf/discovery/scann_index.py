@@ -6,6 +6,7 @@ import functools
 import math
 import warnings
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -61,10 +62,12 @@ class ScannIndexes:
         self.reordered = min(2 * self._found, shards.num_rows)
         self._indexes = [(first, len(part), self._index(part)) for first, part in shards.parts]
 
-    def _index(self, part: np.ndarray):
+    def _index(self, part: np.ndarray) -> Any:
+        scann = load_scann()
+        assert scann is not None  # without it a bank is searched exactly
         num_rows, dim = part.shape
         leaves = num_leaves(num_rows)
-        builder = load_scann().builder(part, min(self._found, num_rows), "dot_product")
+        builder = scann.builder(part, min(self._found, num_rows), "dot_product")
         if leaves == 1:
             return builder.score_brute_force().build()
         return (
@@ -154,7 +157,9 @@ class ScannIndexes:
             ids.append(np.where(np.isnan(values), -1, found.astype(np.int32) + first))
             similarities.append(np.where(np.isnan(values), -np.inf, values))
         absent = (0, 0), (0, max(0, self._found - sum(each.shape[1] for each in ids)))
-        ids = np.pad(np.concatenate(ids, axis=1), absent, constant_values=-1)
-        similarities = np.pad(np.concatenate(similarities, axis=1), absent, constant_values=-np.inf)
-        similarities, ids = nearest_of(similarities, ids, self._found)
-        return ids, similarities
+        nearest, their_ids = nearest_of(
+            np.pad(np.concatenate(similarities, axis=1), absent, constant_values=-np.inf),
+            np.pad(np.concatenate(ids, axis=1), absent, constant_values=-1),
+            self._found,
+        )
+        return their_ids, nearest

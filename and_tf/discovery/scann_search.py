@@ -177,5 +177,5 @@ def _shared(ids: np.ndarray, others: np.ndarray) -> float:
 
 def _rank_correlation(values: np.ndarray, others: np.ndarray) -> float:
     """Spearman's rank correlation; equal values rank in their order."""
-    ranks = [np.argsort(np.argsort(each, kind="stable")) for each in (values, others)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    ranks, other_ranks = (np.argsort(np.argsort(each, kind="stable")) for each in (values, others))
+    return float(np.corrcoef(ranks, other_ranks)[0, 1])

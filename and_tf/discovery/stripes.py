@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from and_tf.distribution.shards import Shards, nearest_of
@@ -42,8 +43,8 @@ class StripeSearch:
             self._search_stripe(ids[start : start + stripe], rows[start : start + stripe])
             for start in range(0, len(rows), stripe)
         ]
-        ids, entropies = zip(*found, strict=True)
-        return np.concatenate(ids), np.concatenate(entropies)
+        neighbours, entropies = zip(*found, strict=True)
+        return np.concatenate(neighbours), np.concatenate(entropies)
 
     def _search_stripe(self, ids: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         of_parts = []
@@ -59,21 +60,20 @@ class StripeSearch:
                         min(self._neighbours + 1, len(part)),
                     )
                 )
-        similarities, found, sums = zip(*of_parts, strict=True) if of_parts else ((), (), ())
-        found = self._of_all_shards(found, np.int32, -1, (len(ids), self._neighbours))
-        similarities = self._of_all_shards(
-            similarities, np.float32, -np.inf, (len(ids), self._neighbours)
+        own_values, own_ids, own_sums = zip(*of_parts, strict=True) if of_parts else ((), (), ())
+        shape = len(ids), self._neighbours
+        found = self._of_all_shards(own_ids, np.int32, -1, shape)
+        values = self._of_all_shards(own_values, np.float32, -np.inf, shape)
+        sums = self._of_all_shards(own_sums, np.float32, 0, (len(ids), 3))
+        _, nearest = nearest_of(
+            np.concatenate(values, axis=1), np.concatenate(found, axis=1), self._neighbours
         )
-        sums = self._of_all_shards(sums, np.float32, 0, (len(ids), 3))
-        _, found = nearest_of(
-            np.concatenate(similarities, axis=1), np.concatenate(found, axis=1), self._neighbours
-        )
-        return found, entropy_of_parts(sums).numpy()
+        return nearest, entropy_of_parts(sums).numpy()
 
     def _of_all_shards(
         self,
         parts: Sequence[tf.Tensor],
-        dtype: np.dtype,
+        dtype: npt.DTypeLike,
         absent: float,
         shape: tuple[int, int],
     ) -> np.ndarray:

@@ -105,9 +105,9 @@ class Cluster:
         named = re.findall(r"/job:(\w+)/replica:0/task:(\d+)", text)
         others = {name: rank for rank, name in enumerate(self.tasks) if rank != self.rank}
         lost = [others[job, int(task)] for job, task in named if (job, int(task)) in others]
-        lost = self.name(lost[0]) if lost else "another worker"
+        who = self.name(lost[0]) if lost else "another worker"
         return (
-            f"{self.name(self.rank)} stops: {lost} does not answer any more; what it said last tells why. "
+            f"{self.name(self.rank)} stops: {who} does not answer any more; what it said last tells why. "
             "The last checkpoint stands: start every worker again with --resume, on as many machines as "
             "there are."
         )

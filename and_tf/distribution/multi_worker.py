@@ -6,7 +6,7 @@ has the same logs already, so that one of the worker's own will do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -26,7 +26,7 @@ def across_replicas(model: keras.Model, step: Callable) -> Callable:
     strategy = model.distribute_strategy
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def take_step(iterator) -> dict[str, tf.Tensor]:
+    def take_step(iterator: Iterator) -> dict[str, tf.Tensor]:
         logs = strategy.run(step, (next(iterator),))
         return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
@@ -45,7 +45,7 @@ def replicas_of_worker(strategy: tf.distribute.Strategy) -> int:
     return strategy.num_replicas_in_sync // Workers(strategy).count
 
 
-def rows_of_replica(strategy: tf.distribute.Strategy, batch_size: int | tf.Tensor):
+def rows_of_replica(strategy: tf.distribute.Strategy, batch_size: int | tf.Tensor) -> Any:
     """The rows that every replica has of a batch; the last ones may get fewer, or none."""
     return -(-batch_size // strategy.num_replicas_in_sync)
 

@@ -83,6 +83,7 @@ class Workers:
 
     def _sum_function(self) -> Callable:
         strategy = self._strategy
+        assert strategy is not None  # that of the several workers
 
         def of_replica(number: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
@@ -97,6 +98,7 @@ class Workers:
     def _gather_function(self, dtype: np.dtype, shape: tuple[int, ...]) -> Callable:
         """Of one signature for any n: workers that traced it at different times would not meet."""
         strategy = self._strategy
+        assert strategy is not None  # that of the several workers
         local = strategy.num_replicas_in_sync // self.count
 
         def of_replica(array: tf.Tensor) -> tf.Tensor:

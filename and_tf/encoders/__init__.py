@@ -8,11 +8,15 @@ Other rooms use `batch_norm`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import keras
+
 from and_tf.encoders.alexnet import alexnet
 from and_tf.encoders.conv4 import conv4
 from and_tf.encoders.resnet import resnet18, resnet50, resnet101
 
-ENCODERS = {
+ENCODERS: dict[str, Callable[..., keras.Model]] = {
     "conv4": conv4,
     "alexnet": alexnet,
     "resnet18": resnet18,

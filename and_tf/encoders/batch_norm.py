@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -28,7 +30,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         NotImplementedError: A mask, under several replicas.
     """
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None, mask=None) -> tf.Tensor:
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if mask is not None:
             if replicas.several():
                 raise NotImplementedError(
@@ -46,7 +50,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def _normalised(
-    inputs: tf.Tensor, layer: BatchNormalization, mean=None, variance=None
+    inputs: tf.Tensor,
+    layer: BatchNormalization,
+    mean: keras.Variable | None = None,
+    variance: keras.Variable | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     return tf.compat.v1.nn.fused_batch_norm(
         inputs,
@@ -67,7 +74,9 @@ def _normalised_over_replicas(
     count, mean, variance = _moments_over_replicas(inputs, weight)
 
     @tf.custom_gradient
-    def normalise(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor):
+    def normalise(
+        inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable]:
         def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             upstream = tf.cast(upstream, tf.float32)
             inverse = tf.math.rsqrt(variance + max(layer.epsilon, _LEAST_EPSILON))

@@ -37,16 +37,17 @@ def check_stem(stem: Stem, input_shape: Sequence[int]) -> Literal["small", "larg
 def check_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:
     """`input_shape` as (height, width, 3). Raises ValueError where it is not that."""
     try:
-        shape = tuple(int(side) for side in input_shape)
-        valid = shape == tuple(input_shape) and len(shape) == 3 and shape[2] == 3
+        height, width, channels = map(int, input_shape)
+        whole = (height, width, channels) == tuple(input_shape)
+        valid = whole and min(height, width) >= 1 and channels == 3
     except (TypeError, ValueError):
         valid = False
-    if not valid or min(shape) < 1:
+    if not valid:
         raise ValueError(
             "`input_shape` must be (height, width, 3), all known; repeat grey images to three "
             f"channels. Received: {input_shape!r}"
         )
-    return shape
+    return height, width, channels
 
 
 def check_size(input_shape: Sequence[int], minimum: int, network: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -27,7 +27,7 @@ class Conv2D(keras.layers.Conv2D):
         border = [side // 2 if padding == "SAME" else 0 for side in self.kernel_size]
 
         @tf.custom_gradient
-        def convolution(inputs: tf.Tensor, kernel: tf.Tensor):
+        def convolution(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
             def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 of_inputs = tf.raw_ops.Conv2DBackpropInput(
                     input_sizes=tf.shape(inputs),

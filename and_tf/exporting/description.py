@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 def describe(
-    config: RunConfig, encoder: keras.Model, exported: Exported, rows: Rows | None, folder: Path
+    config: RunConfig, encoder: keras.Model, exported: Exported, rows: Rows, folder: Path
 ) -> dict:
     """What `assets.extra/and_tf.json` holds; docs/serving.md describes each key.
 
@@ -25,7 +25,7 @@ def describe(
         config: Of the run.
         encoder: As exported.
         exported: Its signatures.
-        rows: What it stores; None for the encoder alone.
+        rows: What it stores.
         folder: Where its SavedModel was written.
     """
     signatures = {}
@@ -59,8 +59,8 @@ def describe(
         "image_size": list(encoder.input_shape[1:3]),
         "embedding_dim": encoder.output_shape[-1],
         "fingerprint": fingerprint_of(encoder),
-        "num_rows": 0 if rows is None else len(rows),
-        "num_labelled_rows": 0 if rows is None else rows.num_labelled,
+        "num_rows": len(rows),
+        "num_labelled_rows": rows.num_labelled,
         "class_names": rows.class_names if has_classes else None,
         "vote": {
             "neighbours": config.evaluation.knn_neighbours,

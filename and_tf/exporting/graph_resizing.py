@@ -28,21 +28,17 @@ def resize_image(
     """
     height, width = image_shape[:2]
     size = tf.shape(image)[:2]
-    cropped = image_size is not None and image_size >= CROPPED_FROM
-    if cropped:
-        starts, stops = _centre(size, image_size)
-    else:
-        starts, stops = tf.zeros([2], tf.float64), tf.cast(size, tf.float64)
 
-    def resized() -> tf.Tensor:
+    def resized(starts: tf.Tensor, stops: tf.Tensor) -> tf.Tensor:
         x = _resample(tf.transpose(image, [1, 0, 2]), starts[1], stops[1], width)
         x = _resample(tf.transpose(x, [1, 0, 2]), starts[0], stops[0], height)
         return tf.ensure_shape(x, image_shape)
 
-    if cropped:
-        return resized()
+    if image_size is not None and image_size >= CROPPED_FROM:
+        return resized(*_centre(size, image_size))
+    whole = tf.zeros([2], tf.float64), tf.cast(size, tf.float64)
     keeps = tf.reduce_all(size == [height, width])
-    return tf.ensure_shape(tf.cond(keeps, lambda: image, resized), image_shape)
+    return tf.ensure_shape(tf.cond(keeps, lambda: image, lambda: resized(*whole)), image_shape)
 
 
 def _centre(size: tf.Tensor, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:

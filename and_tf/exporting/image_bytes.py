@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from and_tf.data.resizing import shorter_side
@@ -50,7 +52,7 @@ def _jpeg(contents: tf.Tensor, longest_side: int, image_size: int | None) -> tf.
     needed = 2 * (longest_side if image_size is None else shorter_side(image_size))
     too_large_by = tf.reduce_min(tf.io.extract_jpeg_shape(contents)[:2]) // needed
 
-    def at(ratio: int):
+    def at(ratio: int) -> Callable[[], tf.Tensor]:
         # The accurate transform is what Pillow asks libjpeg for.
         return lambda: tf.io.decode_jpeg(
             contents, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"

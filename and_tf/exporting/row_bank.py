@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from and_tf.exporting.rows import Rows
@@ -119,7 +120,7 @@ class RowBank(tf.Module):
         return tf.where(places < self.num_rows, stored, of_taught)
 
 
-def _stored(name: str, values, dtype: tf.DType) -> tf.Variable:
+def _stored(name: str, values: np.ndarray | list[str], dtype: tf.DType) -> tf.Variable:
     return tf.Variable(values, dtype=dtype, trainable=False, name=name)
 
 

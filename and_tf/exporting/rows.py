@@ -68,8 +68,8 @@ def load_image_sets(
     elif which == "train":
         options |= {"test_path": None, "test_split": None}
     train, test = data.load(**options)
-    sets = {"train": [train], "test": [test], "all": [train, test]}.get(which, [train])
-    sets = [images for images in sets if images is not None]
+    chosen = {"test": (test,), "all": (train, test)}.get(which, (train,))
+    sets = [images for images in chosen if images is not None]
     if not sets:
         raise ValueError("The run has no held-out images: choose other rows. Received: --rows test")
     for images in sets:
@@ -97,9 +97,10 @@ def embed_rows(encoder: keras.Model, sets: list[ImageSet], batch_size: int) -> R
         return Rows(
             np.zeros((0, encoder.output_shape[-1]), np.float32), np.zeros(0, np.int32), [], []
         )
-    labelled = [images for images in sets if images.labels is not None]
-    count = max((int(images.labels.max()) + 1 for images in labelled), default=0)
-    names = next((images.class_names for images in labelled if images.class_names), None)
+    labels = [images.labels for images in sets if images.labels is not None]
+    count = max((int(each.max()) + 1 for each in labels), default=0)
+    named = (images.class_names for images in sets if images.labels is not None)
+    names = next(filter(None, named), None)
     return Rows(
         np.concatenate([rows.embeddings for rows in parts]),
         np.concatenate([rows.labels for rows in parts]),

@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     folder, records = map(Path, arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for module in ("keras", "tf_keras", "scann"):
-        sys.modules[module] = None
+        sys.modules[module] = None  # type: ignore[assignment]  # to import it fails from now on
     print(json.dumps(replay(folder, records)))
     return 0
 

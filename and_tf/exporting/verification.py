@@ -36,7 +36,7 @@ def sample_images(image_shape: tuple[int, int, int], number: int = 3) -> np.ndar
 def expected_answers(
     encoder: keras.Model,
     image_size: int | None,
-    rows: Rows | None,
+    rows: Rows,
     signatures: dict[str, int | None],
     vote_neighbours: int,
     vote_temperature: float,
@@ -46,7 +46,7 @@ def expected_answers(
     Args:
         encoder: The float32 model.
         image_size: The run's `data.image_size`.
-        rows: What is stored; None for an export of the encoder alone.
+        rows: What is stored.
         signatures: Name to k.
         vote_neighbours, vote_temperature: Of the vote.
     """
@@ -67,7 +67,7 @@ def expected_answers(
 def _answers(
     name: str,
     embeddings: np.ndarray,
-    rows: Rows | None,
+    rows: Rows,
     k: int | None,
     vote_neighbours: int,
     vote_temperature: float,

@@ -114,6 +114,7 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
             self.learning_rate = float(keras.ops.convert_to_numpy(rate))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        assert self.learning_rate is not None  # since training began
         self.model.optimizer.learning_rate = self.curriculum.learning_rate(
             epoch, self.learning_rate, self.learning_rate_drops, self.learning_rate_drop_factor
         )
@@ -196,8 +197,8 @@ class KNNEvaluation(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         for images in (train, test):
-            if images is not None and images.labels is None:
-                raise ValueError(f"kNN evaluation needs labels. Received: {images.name} has none")
+            if images is not None:
+                _labels_of(images)
         self.train = train
         self.test = test
         self.neighbours = neighbours
@@ -218,17 +219,17 @@ class KNNEvaluation(keras.callbacks.Callback):
 
     def evaluate(self) -> dict[str, float]:
         """Top-1 accuracies in [0, 1] of the model as it stands."""
-        features = self._embed(self.train)
+        features, labels = self._embed(self.train), _labels_of(self.train)
         if self.test is None:
-            queries, query_labels = features, self.train.labels
+            queries, query_labels = features, labels
         else:
-            queries, query_labels = self._embed(self.test), self.test.labels
+            queries, query_labels = self._embed(self.test), _labels_of(self.test)
         return {
             name: knn_accuracy(
                 queries,
                 query_labels,
                 rows,
-                self.train.labels,
+                labels,
                 self.neighbours,
                 self.temperature,
                 exclude_self=self.test is None,
@@ -245,3 +246,9 @@ class KNNEvaluation(keras.callbacks.Callback):
             return self.model.predict(images.ordered_batches(self.batch_size), verbose=0)
         share = images.ordered_batches(self.batch_size, (workers.rank, workers.count))
         return multi_worker.predict_shares(self.model, share)
+
+
+def _labels_of(images: ImageSet) -> np.ndarray:
+    if images.labels is None:
+        raise ValueError(f"kNN evaluation needs labels. Received: {images.name} has none")
+    return images.labels

@@ -27,9 +27,7 @@ class Curriculum:
     initial_epochs: int | None = None
 
     def __post_init__(self) -> None:
-        if self.initial_epochs is None:
-            object.__setattr__(self, "initial_epochs", self.epochs_per_round)
-        if self.rounds < 0 or self.epochs_per_round < 1 or self.initial_epochs < 1:
+        if self.rounds < 0 or self.epochs_per_round < 1 or self.epochs_of(0) < 1:
             raise ValueError(
                 "A curriculum needs rounds >= 0 and at least one epoch in each round. "
                 f"Received: rounds={self.rounds}, epochs_per_round={self.epochs_per_round}, "
@@ -39,23 +37,25 @@ class Curriculum:
     @property
     def total_epochs(self) -> int:
         """Epochs of all rounds together."""
-        return self.initial_epochs + self.rounds * self.epochs_per_round
+        return self.epochs_of(0) + self.rounds * self.epochs_per_round
 
     def round_of(self, epoch: int) -> int:
         """The round that an epoch (counted from 0) belongs to; epochs past the end are in R."""
-        if epoch < self.initial_epochs:
+        if epoch < self.epochs_of(0):
             return 0
-        return min(self.rounds, 1 + (epoch - self.initial_epochs) // self.epochs_per_round)
+        return min(self.rounds, 1 + (epoch - self.epochs_of(0)) // self.epochs_per_round)
 
     def first_epoch(self, round_index: int) -> int:
         """The epoch (counted from 0) that a round starts with."""
         if round_index == 0:
             return 0
-        return self.initial_epochs + (round_index - 1) * self.epochs_per_round
+        return self.epochs_of(0) + (round_index - 1) * self.epochs_per_round
 
     def epochs_of(self, round_index: int) -> int:
         """How many epochs a round has."""
-        return self.initial_epochs if round_index == 0 else self.epochs_per_round
+        if round_index == 0 and self.initial_epochs is not None:
+            return self.initial_epochs
+        return self.epochs_per_round
 
     def ends_round(self, epoch: int) -> bool:
         """Whether a round is over after this epoch (counted from 0)."""
@@ -64,7 +64,7 @@ class Curriculum:
 
     def ends_of_rounds(self) -> range:
         """How many epochs are over at the end of each round."""
-        return range(self.initial_epochs, self.total_epochs + 1, self.epochs_per_round)
+        return range(self.epochs_of(0), self.total_epochs + 1, self.epochs_per_round)
 
     def learning_rate(
         self, epoch: int, initial: float, drops: Sequence[float] = (0.6, 0.8), factor: float = 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -66,10 +67,10 @@ class AND(keras.Model):
         temperature: float = 0.1,
         bank_momentum: float = 0.5,
         neighbours: int = 1,
-        augment: Callable | None = None,
+        augment: Callable[..., tf.Tensor] | None = None,
         seed: int = 0,
         bank: Bank = "mirrored",
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         check_encoder(encoder)
@@ -105,7 +106,7 @@ class AND(keras.Model):
         self.gradient_check = GradientCheck()
         self.built = True  # by its encoder
 
-    def call(self, images, training: bool = False):
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.encoder(images, training=training)
 
     @property
@@ -117,7 +118,7 @@ class AND(keras.Model):
         """How many examples all training steps so far were made of."""
         return int(self.times_seen.numpy().sum(dtype=np.int64))
 
-    def fit(self, x=None, y=None, **kwargs) -> keras.callbacks.History:
+    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> keras.callbacks.History:
         """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
 
         On several machines `x` is a `tf.data.Dataset` of whole batches, the same on each.
@@ -136,27 +137,27 @@ class AND(keras.Model):
         x, steps = multi_worker.training_data(self, x, y, steps)
         return super().fit(x, steps_per_epoch=steps, **kwargs)
 
-    def evaluate(self, x=None, y=None, **kwargs):
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`; on several machines as `fit` takes its images."""
         if not multi_worker.has_workers(self):
             return super().evaluate(x, y, **kwargs)
         x, steps = multi_worker.training_data(self, x, y, kwargs.pop("steps", None))
         return super().evaluate(x, steps=steps, **kwargs)
 
-    def predict(self, x, batch_size: int | None = None, **kwargs) -> np.ndarray:
+    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> np.ndarray:
         """As `keras.Model.predict`; on several machines each embeds its share, and has the result."""
         if not multi_worker.has_workers(self):
             return super().predict(x, batch_size=batch_size, **kwargs)
         return multi_worker.predict(self, x, batch_size)
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing: all is built.
 
         Under a strategy Keras would draw a batch to build what is not, and fail at one that does
         not divide by the replicas.
         """
 
-    def make_train_function(self, force: bool = False):
+    def make_train_function(self, force: bool = False) -> Callable:
         """As Keras's, for every way to train.
 
         Raises:
@@ -171,18 +172,18 @@ class AND(keras.Model):
         if not multi_worker.has_workers(self):
             return super().make_train_function(force)
         if self.train_function is None or force:
-            self.train_function = multi_worker.across_replicas(self, self.train_step)
+            self.train_function: Callable = multi_worker.across_replicas(self, self.train_step)
         return self.train_function
 
-    def make_test_function(self, force: bool = False):
+    def make_test_function(self, force: bool = False) -> Callable:
         """As Keras's, on several machines, too."""
         if not multi_worker.has_workers(self):
             return super().make_test_function(force)
         if self.test_function is None or force:
-            self.test_function = multi_worker.across_replicas(self, self.test_step)
+            self.test_function: Callable = multi_worker.across_replicas(self, self.test_step)
         return self.test_function
 
-    def train_step(self, data) -> dict[str, tf.Tensor]:
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
         indices = tf.reshape(indices, [-1])
         # Under several replicas each has its part of the batch; "all" is the batch itself.
@@ -217,7 +218,7 @@ class AND(keras.Model):
         self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
         return {"loss": self.loss_tracker.result()}
 
-    def test_step(self, data) -> dict[str, tf.Tensor]:
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The objective of images as they are; neither weights nor bank change."""
         images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
         indices = tf.reshape(indices, [-1])
@@ -230,7 +231,7 @@ class AND(keras.Model):
         self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
         return {"loss": self.loss_tracker.result()}
 
-    def predict_step(self, data) -> tf.Tensor:
+    def predict_step(self, data: Any) -> tf.Tensor:
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return replicas.applied(self, images, training=False)
 
@@ -307,7 +308,7 @@ class AND(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects=None) -> AND:
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> AND:
         config = dict(config)
         for name in ("encoder", "augment"):
             if config[name] is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import tensorflow as tf
 
@@ -107,7 +108,13 @@ def sweep(
     scaled = tf.stop_gradient(embeddings) / temperature
     relative = temperature < SAFE_TEMPERATURE
 
-    def add_rows(start, size, largest, total, weighted_rows):
+    def add_rows(
+        start: tf.Tensor,
+        size: int | tf.Tensor,
+        largest: tf.Tensor,
+        total: tf.Tensor,
+        weighted_rows: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = _rows(bank, start, size)
         logits = tf.matmul(scaled, rows, transpose_b=True)
         if relative:
@@ -165,20 +172,22 @@ def _rows(bank: tf.Tensor | tf.Variable, start: tf.Tensor, size: tf.Tensor) -> t
 
 
 @tf.custom_gradient
-def _with_gradient(inputs: tf.Tensor, values: tf.Tensor, gradients: tf.Tensor):
+def _with_gradient(
+    inputs: tf.Tensor, values: tf.Tensor, gradients: tf.Tensor
+) -> tuple[tf.Tensor, Callable]:
     """`values` [B] of `inputs` [B, d], whose `gradients` [B, d] are known."""
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None, None]:
         return _final(inputs, upstream[:, tf.newaxis] * gradients), None, None
 
     return tf.identity(values), gradient
 
 
 @tf.custom_gradient
-def _final(inputs: tf.Tensor, gradients: tf.Tensor):
+def _final(inputs: tf.Tensor, gradients: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """`gradients`, which depend on `inputs` in a way that was not kept."""
 
-    def refuse(upstream):
+    def refuse(upstream: tf.Tensor) -> NoReturn:
         raise NotImplementedError(
             "The objective over a large bank has first-order gradients only. Use a batch and bank "
             f"of at most {PLAIN_LOGITS} logits (and_tf.method.objective.PLAIN_LOGITS) for higher orders."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -39,7 +40,7 @@ class SGD(keras.optimizers.Optimizer):
         nesterov: bool = True,
         weight_decay: float = 5e-4,
         name: str = "SGD",
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if not 0 <= momentum < 1 or weight_decay < 0 or (nesterov and momentum == 0):
             raise ValueError(
@@ -61,7 +62,9 @@ class SGD(keras.optimizers.Optimizer):
         if self.momentum:
             self.momentums = self.add_optimizer_variables(variables, "momentum")
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable | tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
         if isinstance(variable, keras.Variable):
             variable = variable.value
         learning_rate = tf.cast(learning_rate, variable.dtype)

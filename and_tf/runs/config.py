@@ -78,8 +78,11 @@ class DataConfig(_Section):
         "in_memory",
     )
     @classmethod
-    def _belongs_to_source(cls, value: str | float | None, info: ValidationInfo):
+    def _belongs_to_source(
+        cls, value: str | float | None, info: ValidationInfo
+    ) -> str | float | None:
         source, key = info.data.get("source"), info.field_name
+        assert key is not None  # as for every validator of fields
         if value == "":
             raise ValueError("is empty; leave it out or give a value")
         if source is not None and value != cls.model_fields[key].default:
@@ -132,7 +135,7 @@ class AugmentConfig(_Section):
 
     @field_validator("crop_scale", "crop_ratio")
     @classmethod
-    def _ascends(cls, value: tuple[float, float]):
+    def _ascends(cls, value: tuple[float, float]) -> tuple[float, float]:
         if value[0] > value[1]:
             raise ValueError("must give the lower bound first")
         return value
@@ -154,7 +157,7 @@ class EncoderConfig(_Section):
 
     @field_validator("stem")
     @classmethod
-    def _has_stems(cls, value: str, info: ValidationInfo):
+    def _has_stems(cls, value: str, info: ValidationInfo) -> str:
         if value != "auto" and info.data.get("name") == "conv4":
             raise ValueError('must be "auto": encoder.name "conv4" has one stem only')
         return value
@@ -203,14 +206,14 @@ class OptimizerConfig(_Section):
 
     @field_validator("nesterov")
     @classmethod
-    def _has_momentum(cls, value: bool, info: ValidationInfo):
+    def _has_momentum(cls, value: bool, info: ValidationInfo) -> bool:
         if value and info.data.get("momentum") == 0:
             raise ValueError("must be false when optimizer.momentum is 0")
         return value
 
     @field_validator("drops")
     @classmethod
-    def _ascend_inside_a_round(cls, value: tuple[float, ...]):
+    def _ascend_inside_a_round(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         bounds = (0.0, *value, 1.0)
         if any(low >= high for low, high in itertools.pairwise(bounds)):
             raise ValueError("must ascend strictly between 0 and 1")

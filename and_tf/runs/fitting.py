@@ -87,13 +87,13 @@ def fit(
             checkpoints.save(model)
     except NumbersError as error:
         workers.leave()
-        if checkpoints.paths():
-            rate = config.optimizer.learning_rate / 10
-            error = RunError(
-                f"{error} The last good checkpoint stands: --resume --set "
-                f"optimizer.learning_rate={rate:g} goes on from it."
-            )
-        raise error from None
+        if not checkpoints.paths():
+            raise
+        rate = config.optimizer.learning_rate / 10
+        raise RunError(
+            f"{error} The last good checkpoint stands: --resume --set "
+            f"optimizer.learning_rate={rate:g} goes on from it."
+        ) from None
     finally:
         for report in reports:  # Keras closes their files where all goes well alone
             report.on_train_end()

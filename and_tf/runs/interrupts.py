@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
+from types import FrameType
 
 import keras
 import numpy as np
@@ -42,7 +43,7 @@ class StopWhenAsked(keras.callbacks.Callback):
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _receive(self, number: int, frame) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:
             raise KeyboardInterrupt
         self._received = number

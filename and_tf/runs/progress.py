@@ -35,7 +35,6 @@ class Progress(keras.callbacks.Callback):
         self.evaluation = evaluation
         self.curriculum = discovery.curriculum
         self._reported = discovery.latest
-        self._started: float | None = None
         self._epochs_done = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -43,7 +42,7 @@ class Progress(keras.callbacks.Callback):
             accuracy = self.evaluation.untrained
             self.run.append_metrics({"event": "untrained", "epoch": 0, "knn_features": accuracy})
             self._print(f"untrained encoder  kNN features {accuracy:.1%}")
-        if self._started is None:
+        if not self._epochs_done:
             self._started = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:

@@ -68,7 +68,8 @@ class Watchdog(keras.callbacks.Callback):
         self._left_out = int(self.model.gradient_check.left_out.numpy())
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch, self._step, self._warned_of = epoch, 0, set()
+        self._epoch, self._step = epoch, 0
+        self._warned_of: set[str] = set()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._step = batch + 1
