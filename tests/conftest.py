@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import pathlib
+import shutil
+from collections.abc import Callable
 
 import pytest
 
@@ -38,24 +42,42 @@ def shared_tfds() -> pathlib.Path:
     return folder
 
 
+def _made_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[pathlib.Path], None]
+) -> pathlib.Path:
+    """A folder that one of pytest's processes makes and all read; nothing may write to it."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = root / name
+        if not folder.exists():
+            partial = root / f"{name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            make(partial)
+            partial.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The run directory of a small encoder, trained for one epoch on the digits."""
+    """The run directory of a small encoder on the digits. Nothing may write to it, or lock it."""
     from and_tf import train
+    from tests.small_run import SMALL
 
-    run = tmp_path_factory.mktemp("trained") / "run"
-    small = ["encoder.width=0.25", "encoder.embedding_dim=16", "curriculum.rounds=0"]
-    settings = [*small, "curriculum.initial_epochs=1"]
-    options = [option for setting in settings for option in ("--set", setting)]
-    assert train.main(["--run-dir", str(run), *options]) == 0
-    return run
+    def make(folder: pathlib.Path) -> None:
+        assert train.main(["--run-dir", str(folder), *SMALL]) == 0
+
+    return _made_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture(scope="session")
-def exported(trained_run: pathlib.Path) -> pathlib.Path:
+def exported(trained_run: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The first version of that run's export, with labelled rows. Nothing may write to it."""
     from and_tf import export
 
-    output = trained_run.parent / "export"
-    assert export.main([str(trained_run), "--output", str(output)]) == 0
-    return output / "1"
+    def make(folder: pathlib.Path) -> None:
+        assert export.main([str(trained_run), "--output", str(folder)]) == 0
+
+    return _made_once(tmp_path_factory, "exported", make) / "1"
