@@ -1,6 +1,6 @@
 """Trains as one of several workers, or alone, and writes what came of it.
 
-`python tests/distribution/multi_worker.py FOLDER [long]`, with TF_CONFIG set.
+`python tests/distribution/multi_worker.py FOLDER some|rest|long`, with TF_CONFIG set.
 """
 
 from __future__ import annotations
@@ -99,18 +99,21 @@ def refusals(strategy: tf.distribute.Strategy) -> dict:
     return parity.complaints(attempts)
 
 
-def main(folder: pathlib.Path, long: bool) -> None:
+def main(folder: pathlib.Path, part: str) -> None:
     strategy = choose_strategy("auto", Cluster.of_environment())
     tf.config.experimental.enable_op_determinism()
     workers = Workers(strategy)
     name = f"{workers.rank} of {workers.count}"
-    if workers.count > 1 and not long:
+    banks = {"some": ["sharded"], "rest": ["mirrored"], "long": ["mirrored", "sharded"]}[part]
+    if workers.count == 1:  # what is expected of the others
+        banks = ["mirrored"]
+    elif part == "some":
         np.savez(folder / f"{name} told.npz", **told(strategy), **refusals(strategy))
-    for bank in ("mirrored", "sharded")[: workers.count]:  # one worker's is what is expected
-        found = (parity.long_outcome if long else outcome)(strategy, bank)
+    for bank in banks:
+        found = (parity.long_outcome if part == "long" else outcome)(strategy, bank)
         np.savez(folder / f"{name} {bank}.npz", **found)
     workers.leave()
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), long=sys.argv[2:] == ["long"])
+    main(pathlib.Path(sys.argv[1]), sys.argv[2])

@@ -1,7 +1,8 @@
 """Trains on one device and on several, and writes what came of it.
 
-`python tests/distribution/parity.py FOLDER` in a process of its own, since logical devices are made before
-TensorFlow computes; `python tests/distribution/parity.py FOLDER long` takes more steps of more.
+`python tests/distribution/parity.py FOLDER some` in a process of its own, since logical devices are made
+before TensorFlow computes; `rest` takes the numbers of devices that `some` leaves out, and `long` more
+steps of all.
 """
 
 from __future__ import annotations
@@ -139,18 +140,13 @@ def train_long_on(replicas: int, folder: pathlib.Path, bank: str = "mirrored") -
     np.savez(folder / f"{replicas} {bank}.npz", **long_outcome(choose_strategy(replicas), bank))
 
 
-def resume_on_others(folder: pathlib.Path) -> None:
-    """Two epochs on two replicas, the third on one, and the other way round; or another bank."""
-    for begun_on, replicas, bank in (
-        ("2 mirrored", 1, "mirrored"),
-        ("1 mirrored", 2, "sharded"),
-        ("2 sharded", 1, "mirrored"),
-    ):
-        with choose_strategy(replicas).scope():
-            model = read_model(folder / f"{begun_on}.keras", bank=bank)
-        loss = fit(model, epochs=3, first_epoch=2)
-        name = f"{begun_on}, then {replicas} {bank}.npz"
-        np.savez(folder / name, loss=loss, **outcome(model))
+def resume_on_others(folder: pathlib.Path, begun_on: str, replicas: int, bank: str) -> None:
+    """The third epoch of a run on other devices, or with another bank."""
+    with choose_strategy(replicas).scope():
+        model = read_model(folder / f"{begun_on}.keras", bank=bank)
+    loss = fit(model, epochs=3, first_epoch=2)
+    name = f"{begun_on}, then {replicas} {bank}.npz"
+    np.savez(folder / name, loss=loss, **outcome(model))
 
 
 def objective_in_parts(folder: pathlib.Path) -> None:
@@ -341,26 +337,43 @@ def train_by_command(folder: pathlib.Path) -> None:
         (folder / f"{name}.jsonl").write_text(text)
 
 
-def main(folder: pathlib.Path, long: bool) -> None:
-    choose_strategy(MOST)
-    if not long:  # before Keras, for the sake of deterministic operations, ignores jit_compile
-        found = refusals() | {"command": refused_command(folder)}
-        (folder / "refusals.json").write_text(json.dumps(found))
+def some(folder: pathlib.Path) -> None:
+    """What tells most: no exchange, one of two, and one of four of which the last may get no image."""
+    # Before Keras, for the sake of deterministic operations, ignores jit_compile.
+    found = refusals() | {"command": refused_command(folder)}
+    (folder / "refusals.json").write_text(json.dumps(found))
     tf.config.experimental.enable_op_determinism()
-    for bank, fewest in (("mirrored", 1), ("sharded", 1 if long else 2)):
-        for replicas in range(fewest, MOST + 1):
-            (train_long_on if long else train_on)(replicas, folder, bank)
-    if long:
-        train_in_a_notebook(folder)
-        train_by_command(folder)
-    else:
-        resume_on_others(folder)
-        objective_in_parts(folder)
-        for replicas in (1, 2):
-            leave_out_on(replicas, folder)
-        normalise_on([7], folder)
-        normalise_on([4, 1, 2], folder)
+    for replicas, bank in ((1, "mirrored"), (2, "mirrored"), (4, "sharded")):
+        train_on(replicas, folder, bank)
+    resume_on_others(folder, "1 mirrored", 2, "sharded")
+    objective_in_parts(folder)
+    for replicas in (1, 2):
+        leave_out_on(replicas, folder)
+    normalise_on([7], folder)
+    normalise_on([4, 1, 2], folder)
+
+
+def rest(folder: pathlib.Path) -> None:
+    """All other numbers of devices, and ways to go on."""
+    tf.config.experimental.enable_op_determinism()
+    for replicas in range(1, MOST + 1):
+        train_on(replicas, folder, "mirrored")
+    for replicas in (2, 3):
+        train_on(replicas, folder, "sharded")
+    for bank in ("mirrored", "sharded"):
+        resume_on_others(folder, f"2 {bank}", 1, "mirrored")
+
+
+def long(folder: pathlib.Path) -> None:
+    """More steps, in a notebook and by command, too."""
+    tf.config.experimental.enable_op_determinism()
+    for bank in ("mirrored", "sharded"):
+        for replicas in range(1, MOST + 1):
+            train_long_on(replicas, folder, bank)
+    train_in_a_notebook(folder)
+    train_by_command(folder)
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), long=sys.argv[2:] == ["long"])
+    choose_strategy(MOST)
+    {"some": some, "rest": rest, "long": long}[sys.argv[2]](pathlib.Path(sys.argv[1]))

@@ -29,7 +29,12 @@ def run(folder: pathlib.Path, counts: tuple[int, ...], *arguments: str) -> pathl
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> pathlib.Path:
-    return run(tmp_path_factory.mktemp("workers"), (1, 2))
+    return run(tmp_path_factory.mktemp("workers"), (1, 2), "some")
+
+
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory) -> pathlib.Path:
+    return run(tmp_path_factory.mktemp("rest"), (1, 2), "rest")
 
 
 def assert_same(folder: pathlib.Path, count: int, bank: str) -> None:
@@ -47,9 +52,13 @@ def assert_same(folder: pathlib.Path, count: int, bank: str) -> None:
                     )
 
 
-@pytest.mark.parametrize("bank", ["mirrored", "sharded"])
-def test_two_workers_train_as_one_device(folder, bank):
-    assert_same(folder, 2, bank)
+def test_two_workers_train_as_one_device(folder):
+    assert_same(folder, 2, "sharded")
+
+
+@pytest.mark.slow
+def test_so_they_do_with_a_whole_bank_each(rest):
+    assert_same(rest, 2, "mirrored")
 
 
 def test_the_run_that_they_are_held_to_had_rounds_and_neighbours(folder):
@@ -109,9 +118,22 @@ def wait_for(path: pathlib.Path, text: str, seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    "loss", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)]
-)
+def test_a_run_that_loses_a_worker_goes_on_on_one(tmp_path):
+    rows = tmp_path / "run" / "metrics.jsonl"
+    with started(2, COMMAND, tmp_path) as processes:
+        wait_for(rows, '"epoch", "epoch": 1')
+        processes[1].kill()
+        assert processes[0].wait(120) == 2
+    assert "does not answer any more" in said(tmp_path, 0)
+
+    with started(1, [*COMMAND, "--resume"], tmp_path) as processes:
+        assert processes[0].wait(120) == 0, said(tmp_path, 0)
+    found = [json.loads(line) for line in rows.read_text().splitlines()]
+    assert [row["event"] for row in found] == ["untrained", "epoch", "epoch", "round", "epoch"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_run_is_stopped_loses_a_worker_and_goes_on(tmp_path, loss):
     rows = tmp_path / "run" / "metrics.jsonl"
     with started(2, COMMAND, tmp_path) as processes:

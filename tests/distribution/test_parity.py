@@ -17,9 +17,9 @@ TOLERANCE = 1e-5
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def run(folder: pathlib.Path, *arguments: str) -> pathlib.Path:
+def run(folder: pathlib.Path, part: str) -> pathlib.Path:
     finished = subprocess.run(
-        [sys.executable, str(HERE / "parity.py"), str(folder), *arguments],
+        [sys.executable, str(HERE / "parity.py"), str(folder), part],
         env=os.environ | {"PYTHONPATH": str(HERE.parents[1]), "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         check=False,
@@ -32,7 +32,12 @@ def run(folder: pathlib.Path, *arguments: str) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> pathlib.Path:
-    return run(tmp_path_factory.mktemp("parity"))
+    return run(tmp_path_factory.mktemp("parity"), "some")
+
+
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory) -> pathlib.Path:
+    return run(tmp_path_factory.mktemp("rest"), "rest")
 
 
 def assert_same(folder: pathlib.Path, one: str, other: str) -> None:
@@ -56,21 +61,25 @@ def test_the_run_that_the_others_are_held_to_had_rounds_and_neighbours(folder):
 OTHERS = [f"{replicas} {bank}" for bank in ("mirrored", "sharded") for replicas in (2, 3, 4)]
 
 
-@pytest.mark.parametrize("others", OTHERS)
+@pytest.mark.parametrize("others", ["2 mirrored", "4 sharded"])
 def test_replicas_train_as_one_device(folder, others):
     assert_same(folder, "1 mirrored", others)
 
 
-@pytest.mark.parametrize(
-    "run",
-    [
-        "2 mirrored, then 1 mirrored",
-        "1 mirrored, then 2 sharded",
-        "2 sharded, then 1 mirrored",
-    ],
-)
-def test_a_run_goes_on_on_other_devices_and_with_another_bank(folder, run):
-    assert_same(folder, "1 mirrored", run)
+@pytest.mark.slow
+@pytest.mark.parametrize("others", ["3 mirrored", "4 mirrored", "2 sharded", "3 sharded"])
+def test_so_do_other_numbers_of_them(rest, others):
+    assert_same(rest, "1 mirrored", others)
+
+
+def test_a_run_goes_on_on_other_devices_and_with_another_bank(folder):
+    assert_same(folder, "1 mirrored", "1 mirrored, then 2 sharded")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["2 mirrored, then 1 mirrored", "2 sharded, then 1 mirrored"])
+def test_and_on_one_device_again(rest, run):
+    assert_same(rest, "1 mirrored", run)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.02])
