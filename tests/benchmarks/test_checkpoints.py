@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_command_ends_with_the_parts_and_the_floor():
     arguments = ["--encoder", "conv4", "--size", "8", "--n", "40", "--repeats", "2"]
     done = subprocess.run(

@@ -16,6 +16,7 @@ def run(*arguments: object) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_one_command_gives_ours_the_peer_the_floor_and_the_ratios():
     fields = json.loads(run("--n", 600, "--dim", 16, "--repeats", 1)[-1])
     assert fields["ours"] > 0 and fields["floor"] > 0 and fields["ratio_to_floor"] > 0
@@ -28,6 +29,7 @@ def test_one_command_gives_ours_the_peer_the_floor_and_the_ratios():
         assert fields["peer"] is None
 
 
+@pytest.mark.slow
 def test_growth_is_the_slope_of_the_logarithms(tmp_path):
     np.save(tmp_path / "bank.npy", clustered_bank(600, 8, 120))
     lines = run("--bank", tmp_path / "bank.npy", "--growth", 300, 600)

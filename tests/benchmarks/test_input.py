@@ -10,6 +10,7 @@ import pytest
 from benchmarks.photographs import photograph, write_photographs
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_the_figures():
     options = "--source folder --augment --n 6 --batch 4 --batches 2 --size 64 --repeats 1 --json"
     command = [sys.executable, "-m", "benchmarks.input", *options.split()]

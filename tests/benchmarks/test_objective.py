@@ -11,6 +11,7 @@ import pytest
 from benchmarks.memory import peak_megabytes
 
 
+@pytest.mark.slow
 def test_a_tiny_case_ends_with_its_figures():
     command = "benchmarks.objective --n 300 --batch 8 --dim 16 --repeats 2 --form fused --no-memory --json"
     finished = subprocess.run(

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_command_ends_with_our_figure_and_the_floor():
     arguments = ["--encoder", "conv4", "--size", "8", "--batch", "4", "--n", "20", "--repeats", "2"]
     done = subprocess.run(

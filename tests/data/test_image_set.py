@@ -17,6 +17,7 @@ from and_tf.data.streamed_files import StreamedFiles
 
 N, B = 23, 5
 STEPS = 5
+SPECS = tf.TensorSpec([None, 6, 4, 3], tf.uint8), tf.TensorSpec([None], tf.int64)
 
 
 @dataclass
@@ -60,6 +61,12 @@ def image_set(request, images, tmp_path_factory) -> ImageSet:
     )
 
 
+@pytest.fixture(scope="module")
+def stream(image_set) -> list[list[int]]:
+    """The indices of four epochs."""
+    return indices(image_set, 4 * STEPS, seed=7)
+
+
 def batches(image_set: ImageSet, count: int, *args, **kwargs) -> list[tuple]:
     stream = image_set.training_batches(B, *args, **kwargs)
     return list(itertools.islice(stream.as_numpy_iterator(), count))
@@ -85,26 +92,24 @@ def test_images_belong_to_their_indices(image_set, images):
 
 
 @pytest.mark.parametrize("epoch, step", [(0, 0), (0, 3), (1, 0), (2, 4), (1, STEPS)])
-def test_a_resumed_stream_goes_on_where_it_was_stopped(image_set, epoch, step):
-    whole = indices(image_set, 4 * STEPS, seed=7)
+def test_a_resumed_stream_goes_on_where_it_was_stopped(image_set, stream, epoch, step):
     start = epoch * STEPS + step
     resumed = indices(image_set, 4 * STEPS - start, seed=7, first_epoch=epoch, first_step=step)
-    assert resumed == whole[start:]
+    assert resumed == stream[start:]
 
 
 @pytest.mark.parametrize("rows", [range(2), range(2, 4), range(4, 6), range(6, 8)])
 @pytest.mark.parametrize("epoch, step", [(0, 0), (1, 3)])
-def test_batches_are_cut_to_rows_that_may_be_none(image_set, images, rows, epoch, step):
-    options = {"seed": 7, "first_epoch": epoch, "first_step": step}
-    whole = indices(image_set, 2 * STEPS + 1, **options)
-    cut = batches(image_set, 2 * STEPS + 1, **options, rows=rows)
-    assert [index.tolist() for _, index in cut] == [
-        index[rows.start : rows.stop] for index in whole
+def test_batches_are_cut_to_rows_that_may_be_none(image_set, stream, images, rows, epoch, step):
+    cut = image_set.training_batches(B, 7, epoch, step, rows)
+    assert cut.element_spec == SPECS
+    found = list(itertools.islice(cut.as_numpy_iterator(), 2 * STEPS + 1))
+    start = epoch * STEPS + step
+    assert [index.tolist() for _, index in found] == [
+        index[rows.start : rows.stop] for index in stream[start : start + len(found)]
     ]
-    for batch, index in cut:
+    for batch, index in found:
         np.testing.assert_array_equal(batch, images[index])
-    specs = image_set.training_batches(B, seed=7, rows=rows).element_spec
-    assert specs == image_set.training_batches(B, seed=7).element_spec
 
 
 def test_order_depends_on_the_seed_and_on_nothing_else(image_set):
@@ -133,12 +138,10 @@ def test_a_share_has_every_few_of_the_ordered_batches(image_set, count):
 
 
 def test_batches_have_one_static_shape(image_set):
-    image_spec, index_spec = image_set.training_batches(B, seed=0).element_spec
-    assert image_spec == tf.TensorSpec([None, 6, 4, 3], tf.uint8)
-    assert index_spec == tf.TensorSpec([None], tf.int64)
-    assert image_set.ordered_batches(B).element_spec == image_spec
-    cardinality = image_set.training_batches(B, seed=0).cardinality()
-    assert cardinality == tf.data.INFINITE_CARDINALITY
+    batches = image_set.training_batches(B, seed=0)
+    assert batches.element_spec == SPECS
+    assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert image_set.ordered_batches(B).element_spec == SPECS[0]
 
 
 def test_a_batch_may_be_larger_than_the_set(image_set):
