@@ -20,8 +20,11 @@ help: ## Say what can be made (PYTHON=/path/to/python chooses the Python)
 demo: $(INSTALLED) ## Train on images that come along; the result is in runs/demo
 	$(RUN) -m and_tf.train --run-dir runs/demo --overwrite
 
+# XLA compiles quickly rather than well here, since each program runs a few times; as users have it, it
+# compiles among the slow tests.
 test: $(INSTALLED) ## Run the tests
-	$(RUN) -m pytest -m "not slow" -n logical --maxprocesses 4 --dist loadfile
+	XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" $(RUN) -m pytest -m "not slow" \
+	    -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 parity: $(INSTALLED) ## Hold several devices to the results of one
 	$(RUN) -m pytest -m parity

@@ -13,6 +13,27 @@ import pytest
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
+# The files that take longest: begun first, so that no process is left alone with one at the end.
+DEAREST = (
+    "distribution/test_multi_worker.py",
+    "distribution/test_parity.py",
+    "test_train_stops.py",
+    "test_train.py",
+    "method/test_model.py",
+    "encoders/test_encoders.py",
+    "test_export.py",
+    "test_train_refusals.py",
+    "data/test_augment.py",
+    "serving/engine/test_servable.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = pathlib.Path(__file__).parent
+    ranks = {tests / name: rank for rank, name in enumerate(DEAREST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(DEAREST)))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--golden",

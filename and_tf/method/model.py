@@ -165,10 +165,10 @@ class AND(keras.Model):
                 `and_tf.method.replica_limits`.
         """
         check_training(self)
-        strategy = self.distribute_strategy
-        if strategy.num_replicas_in_sync > 1:
-            with strategy.scope():  # where replicas, at their first step, are not
-                self.optimizer.build(self.trainable_variables)
+        # Within the first step, replicas could not make its variables, and one device would have to
+        # trace the step twice.
+        with self.distribute_strategy.scope():
+            self.optimizer.build(self.trainable_variables)
         if not multi_worker.has_workers(self):
             return super().make_train_function(force)
         if self.train_function is None or force:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import colorsys
 import itertools
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -267,3 +270,12 @@ def test_images_without_three_channels_are_refused(shape: tuple) -> None:
 def test_indices_must_match_the_images() -> None:
     with pytest.raises(ValueError, match="`indices` must be .*Received shape"):
         Augment()(random_images(4), np.arange(5), 0, 0)
+
+
+@pytest.mark.slow
+def test_all_of_it_as_users_compile_it() -> None:
+    """`make test` compiles quickly rather than well."""
+    default = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", __file__]
+    done = subprocess.run(command, env=default, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

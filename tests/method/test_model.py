@@ -95,6 +95,19 @@ def test_the_kind_of_bank_is_part_of_the_config():
         make_model(bank="split")
 
 
+def test_a_step_is_traced_once():
+    traces = []
+
+    def augment(images, *_):
+        traces.append(images.shape)
+        return images
+
+    model = make_model(augment=augment)
+    for _ in range(2):
+        model.fit(IMAGES, np.arange(N), batch_size=15, verbose=0)
+    assert len(traces) == 1
+
+
 def test_fit_on_arrays_learns_and_shows_each_example_once_an_epoch():
     model = make_model()
     history = model.fit(IMAGES, np.arange(N), batch_size=8, epochs=12, verbose=0)
