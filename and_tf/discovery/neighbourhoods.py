@@ -69,7 +69,8 @@ def discover(
         The `Neighbourhoods`, the same for all workers. The entropy counts the row itself, the neighbours do not.
 
     Raises:
-        ValueError: k is not between 1 and N - 1, rows far from unit length, or another searcher.
+        ValueError: k is not between 1 and N - 1, rows that are not finite or far from unit length, or
+            another searcher.
 
     Source: Eq. 1 and Eq. 5 of the AND paper.
     """
@@ -82,6 +83,7 @@ def discover(
             "The number of neighbours must be at least 1 and less than the number of examples. "
             f"Received: neighbours={neighbours}, examples={shards.num_rows}"
         )
+    _check_finite(shards)
     exact = choose_searcher(searcher, shards.num_rows) == "exact"
     if workers.gathered(np.array([exact], np.int32)).any():  # ScaNN may be missing at one of them
         return Neighbourhoods(*search_exactly(shards, neighbours, temperature, progress, workers))
@@ -91,6 +93,22 @@ def discover(
     if workers.is_chief and (shortfall := probe.shortfall()):
         warnings.warn(shortfall, stacklevel=2)
     return Neighbourhoods(nearest, entropy, probe)
+
+
+def _check_finite(shards: Shards) -> None:
+    """Raise ValueError, at all holders, where a row is not finite: ScaNN would end the process."""
+    found = [
+        first + np.flatnonzero(~np.isfinite(np.einsum("nd,nd->n", rows, rows)))
+        for first, rows in shards.parts
+    ]
+    wrong = shards.holders.gathered(np.concatenate([np.arange(0), *found]))
+    if len(wrong):
+        ids = ", ".join(map(str, np.sort(wrong)[:5].tolist()))
+        raise ValueError(
+            "The rows of the bank must be finite and of about unit length. Received: "
+            f"{len(wrong):,} of {shards.num_rows:,} rows with NaN, infinite or huge numbers, "
+            f"such as {ids}"
+        )
 
 
 def choose_searcher(searcher: str, num_examples: int) -> str:

@@ -13,7 +13,13 @@ import tensorflow as tf
 from and_tf.distribution import multi_worker, replicas
 from and_tf.method.gradient_check import GradientCheck
 from and_tf.method.memory import RandomUnitRows, updated_rows
-from and_tf.method.model_checks import Bank, check_arguments, check_training_data, index_assertions
+from and_tf.method.model_checks import (
+    Bank,
+    check_arguments,
+    check_convolutions,
+    check_training_data,
+    index_assertions,
+)
 from and_tf.method.objective import neighbourhood_losses
 from and_tf.method.replica_limits import check_encoder, check_training
 from and_tf.method.sharded_bank import ShardedBank
@@ -162,9 +168,11 @@ class AND(keras.Model):
 
         Raises:
             ValueError: Several replicas would train otherwise than one device, see
-                `and_tf.method.replica_limits`.
+                `and_tf.method.replica_limits`; the encoder has a layer whose gradient corrupts
+                memory.
         """
         check_training(self)
+        check_convolutions(self.encoder)
         # Within the first step, replicas could not make its variables, and one device would have to
         # trace the step twice.
         with self.distribute_strategy.scope():

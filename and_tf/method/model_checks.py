@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
+
+from and_tf.encoders.convolution import SAFE_CHANNELS, Conv2D, corrupts_memory
 
 Bank = Literal["mirrored", "sharded"]
 """Whether every replica has the whole bank, or a part of it."""
@@ -40,6 +44,25 @@ def check_arguments(
         )
     if bank not in get_args(Bank):
         raise ValueError(f'The bank must be "mirrored" or "sharded". Received: {bank!r}')
+
+
+def check_convolutions(encoder: keras.Model) -> None:
+    """Raise ValueError where training on a CPU would meet a kernel that corrupts memory."""
+    if tf.config.get_visible_devices("GPU") or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+        return
+    kinds = layers.Conv1D, layers.Conv2D, layers.Conv1DTranspose, layers.Conv2DTranspose
+    for layer in encoder._flatten_layers():
+        if not isinstance(layer, kinds) or isinstance(layer, Conv2D):
+            continue
+        channels = layer.kernel.shape[-2]  # of the larger map
+        if corrupts_memory(layer.kernel_size, layer.strides, channels):
+            raise ValueError(
+                f"TensorFlow's kernel for the gradient of the layer {layer.name!r} can corrupt memory "
+                f"on a CPU: a convolution of one pixel with a stride, over fewer than {SAFE_CHANNELS} "
+                "channels. Take and_tf.encoders.convolution.Conv2D, which computes the same, or set "
+                "TF_ENABLE_ONEDNN_OPTS=0 before TensorFlow is imported. "
+                f"Received: strides={layer.strides}, {channels} channels"
+            )
 
 
 def check_training_data(x: Any, y: Any, num_examples: int) -> None:

@@ -49,6 +49,27 @@ def test_refuses_impossible_neighbours(neighbours):
         discover(unit_rows(0, (10, 4)), neighbours, 0.1)
 
 
+@pytest.mark.parametrize("searcher", ["exact", "scann"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e38])
+def test_refuses_rows_that_are_not_finite(searcher, value):
+    bank = unit_rows(0, (5000, 4))
+    bank[[7, 4999], 2] = value
+    with pytest.raises(ValueError, match=r"2 of 5,000 rows .*, such as 7, 4999$"):
+        discover(bank, 1, 0.1, searcher)
+
+
+def test_all_holders_refuse_a_row_that_is_not_finite():
+    bank = unit_rows(0, (30, 4))
+    bank[20] = np.nan
+
+    def refuses(worker):
+        own = slice(15) if worker.rank == 0 else slice(15, 30)
+        with pytest.raises(ValueError, match=r"1 of 30 rows .*, such as 20$"):
+            discover([(own.start or 0, bank[own])], 1, 0.1, workers=worker)
+
+    run_workers(2, refuses)
+
+
 def test_mutual_share():
     nearest = np.array([[1], [0], [1], [2]])  # 0 and 1 choose each other
     assert Neighbourhoods(nearest, np.zeros(4)).mutual_share() == 0.5

@@ -1,4 +1,4 @@
-"""The filter gradient that is a convolution, against TensorFlow's own."""
+"""Convolutions that take other kernels than Keras's, against Keras's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from and_tf.encoders import convolution
-from and_tf.encoders.convolution import Conv2D, filter_gradient
+from and_tf.encoders.convolution import Conv2D, corrupts_memory, filter_gradient
 
 
 def maps(*shape: int, seed: int = 0, dtype: str = "float32") -> tf.Tensor:
@@ -86,6 +86,48 @@ def test_elsewhere_it_is_keras_own_layer(monkeypatch, side, options, training):
     with tf.GradientTape() as tape:
         y = layer(maps(2, side, side, 3), training=training)
     assert tape.gradient(y, layer.kernel.value) is not None
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("side", "strides", "padding"), [(8, 2, "valid"), (9, 2, "same"), (7, (1, 3), "valid")]
+)
+def test_a_stride_over_few_channels_is_cut_away_before(data_format, dtype, side, strides, padding):
+    options = {"strides": strides, "padding": padding, "dtype": dtype}
+    layer = Conv2D(5, 1, **options, data_format=data_format)
+    reference = keras.layers.Conv2D(5, 1, **options)
+    x = maps(3, side, side, 6)
+    own_x = x if data_format == "channels_last" else tf.transpose(x, [0, 3, 1, 2])
+    layer.build(own_x.shape)
+    reference.build(x.shape)
+    reference.set_weights(layer.get_weights())
+    step = tf.function(lambda x: layer(x, training=True))
+    strides_run = [
+        set(operation.get_attr("strides"))
+        for operation in step.get_concrete_function(own_x).graph.get_operations()
+        if operation.type == "Conv2D"
+    ]
+    assert strides_run == [{1}]
+    if data_format == "channels_last":  # TensorFlow runs the other on a GPU alone
+        y = step(own_x)
+        assert y.shape == layer.compute_output_shape(own_x.shape)
+        np.testing.assert_array_equal(y, reference(x))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "channels", "expected"),
+    [
+        ((1, 1), (2, 2), 15, True),
+        ((1, 1), (1, 2), 1, True),
+        ((1,), (2,), 3, True),
+        ((1, 1), (2, 2), 16, False),
+        ((1, 1), (1, 1), 3, False),
+        ((3, 3), (2, 2), 3, False),
+    ],
+)
+def test_which_gradients_corrupt_memory(kernel, strides, channels, expected):
+    assert corrupts_memory(kernel, strides, channels) is expected
 
 
 def test_config_round_trips():

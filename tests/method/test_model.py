@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import and_tf
 from and_tf.method.memory import updated_rows
+from and_tf.method.model_checks import check_convolutions
 from and_tf.method.objective import neighbourhood_losses
 
 N = 30
@@ -281,3 +282,32 @@ def test_refuses_an_encoder_without_a_flat_embedding():
     encoder = keras.Model(pixels, keras.layers.Conv2D(4, 3)(pixels))
     with pytest.raises(ValueError, match=r"Received: output shape \(None, 14, 14, 4\)"):
         and_tf.AND(encoder, N)
+
+
+@pytest.mark.parametrize(
+    ("layer", "safe"),
+    [
+        (keras.layers.Conv2D(4, 1, strides=2, name="mine"), False),
+        (keras.layers.Conv2D(4, 3, strides=2, name="mine"), True),
+        (and_tf.encoders.convolution.Conv2D(4, 1, strides=2, name="mine"), True),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_trains_no_layer_whose_gradient_corrupts_memory(monkeypatch, layer, safe, nested):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
+    layer = layer.from_config(layer.get_config())
+    inputs = keras.Input((16, 16, 3))
+    x = keras.Model(inputs, layer(inputs))(inputs) if nested else layer(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = and_tf.AND(keras.Model(inputs, keras.layers.UnitNormalization()(x)), N)
+    if safe:
+        check_convolutions(model.encoder)
+        return
+    model.compile(and_tf.SGD(0.03))
+    assert model.predict(IMAGES, verbose=0).shape == (N, 4)
+    message = "'mine' can corrupt memory .*Take and_tf.encoders.convolution.Conv2D.*, 3 channels"
+    with pytest.raises(ValueError, match=message):
+        model.fit(IMAGES, np.arange(N), verbose=0)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    check_convolutions(model.encoder)
