@@ -112,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--max-rows", type=int, default=defaults.most_rows, help=f"of a request; {_DEFAULT}")
     add("--max-pixels", type=int, default=defaults.most_pixels, help=f"of an image; {_DEFAULT}")
+    add(
+        "--max-total-pixels",
+        type=int,
+        default=defaults.most_total_pixels,
+        help=f"of all images of a request; {_DEFAULT}",
+    )
     add("--max-requests", type=int, default=defaults.most_requests, help=f"at a time; {_DEFAULT}")
     add(
         "--request-timeout",
@@ -177,6 +183,7 @@ def _check(options: argparse.Namespace) -> None:
         "max_total_mib",
         "max_rows",
         "max_pixels",
+        "max_total_pixels",
         "max_requests",
         "max_taught_rows",
         "request_timeout",
@@ -215,6 +222,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         largest_bodies=round(options.max_total_mib * MIB),
         most_rows=options.max_rows,
         most_pixels=options.max_pixels,
+        most_total_pixels=options.max_total_pixels,
         most_requests=options.max_requests,
         request_timeout=options.request_timeout,
         shutdown_timeout=options.shutdown_timeout,

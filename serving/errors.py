@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import grpc
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # As TensorFlow Serving 2.20 answers: ToHTTPStatusCode in its model_servers/http_server.cc.
 _HTTP_STATUS = {
@@ -39,7 +43,7 @@ class ServingError(Exception):
     def __init__(
         self, code: grpc.StatusCode, message: str, *, retry_after: float | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(code, message)
         self.code = code
         self.message = message
         self.retry_after = retry_after
@@ -56,6 +60,13 @@ class ServingError(Exception):
 def invalid(message: str) -> ServingError:
     """What is wrong with a request: INVALID_ARGUMENT."""
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def deadline_exceeded() -> ServingError:
+    """Nobody waits for the answer any more: DEADLINE_EXCEEDED."""
+    return ServingError(
+        grpc.StatusCode.DEADLINE_EXCEEDED, "The answer was not ready before the deadline"
+    )
 
 
 def from_tensorflow(error: tf.errors.OpError) -> ServingError:

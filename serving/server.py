@@ -78,7 +78,7 @@ class Server:
                 raise StartError(
                     f"Model {model.name} needs a folder of versions. Received: {model.base_path}"
                 )
-        routes = rows_api.routes(self.models, self._teachers, settings.most_pixels)
+        routes = rows_api.routes(self.models, self._teachers)
         if settings.page:
             routes += page.routes(self.models, self._teachers)
         open_paths = page.OPEN_PATHS if settings.page else frozenset()
@@ -120,6 +120,7 @@ class Server:
                 await self.models.close()
         except TimeoutError:
             _logger.warning("Models were still in use after %g s", seconds)
+        self.app.state.inference.work.close()
         if self._teachers is not None:
             await asyncio.to_thread(self._teachers.close)
 

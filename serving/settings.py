@@ -26,7 +26,8 @@ class Settings:
     largest_unzipped_body: int = 64 * MIB
     largest_bodies: int = 1024 * MIB
     most_rows: int = 16_384
-    most_pixels: int = 50_000_000
+    most_pixels: int = 16_000_000
+    most_total_pixels: int = 64_000_000
     most_requests: int = 1024
     request_timeout: float = 60.0
     shutdown_timeout: float = 30.0

@@ -15,7 +15,7 @@ from serving.engine import batch_arrays
 from serving.engine.batching_settings import BatchingSettings
 from serving.engine.request_queue import Answer, Request, RequestQueue
 from serving.engine.servable import Servable
-from serving.errors import ServingError
+from serving.errors import ServingError, deadline_exceeded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Batcher:
         for inputs of different numbers of rows, and what Servable.run raises.
         """
         if deadline is not None and deadline <= time.monotonic():
-            raise _deadline_exceeded()
+            raise deadline_exceeded()
         if outputs is None:
             signature = self._servable.signatures.get(signature_name)
             outputs = signature.outputs if signature else ()
@@ -97,7 +97,7 @@ class Batcher:
             async with asyncio.timeout_at(deadline):
                 answers = [await request.future for request in requests]
         except TimeoutError:
-            raise _deadline_exceeded() from None
+            raise deadline_exceeded() from None
         finally:
             for request in requests:
                 self._let_go(request)
@@ -239,9 +239,3 @@ class Batcher:
         self._seconds_per_row += 0.2 * (record.seconds / record.rows - self._seconds_per_row)
         if joinable and (record.requests > 1 or self._queue.rows):
             self._queue.gather(record.rows, record.seconds, time.monotonic())
-
-
-def _deadline_exceeded() -> ServingError:
-    return ServingError(
-        grpc.StatusCode.DEADLINE_EXCEEDED, "The answer was not ready before the deadline"
-    )

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from serving.errors import invalid
+from serving.protocol.dtypes import dtype_number
 
 
 class Classes(NamedTuple):
@@ -21,6 +21,11 @@ class Classes(NamedTuple):
 
     labels: np.ndarray | None
     scores: np.ndarray | None
+
+    @property
+    def size(self) -> int:
+        """Classes of all examples."""
+        return next(array.size for array in self if array is not None)
 
     def rows(self) -> Iterator[list[tuple[str, float]]]:
         """Label and score of each class, example by example; "" and 0.0 where there are none."""
@@ -123,4 +128,4 @@ def _shape(array: np.ndarray) -> str:
 
 
 def _dtype(array: np.ndarray) -> str:
-    return types_pb2.DataType.Name(tf.dtypes.as_dtype(array.dtype).as_datatype_enum)
+    return types_pb2.DataType.Name(dtype_number(array.dtype))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import grpc
@@ -21,8 +21,9 @@ from serving.engine.served_version import ServedVersion
 from serving.errors import ServingError, invalid
 from serving.metrics import Metrics
 from serving.protocol import example_results, request_checks
+from serving.protocol.request_checks import DEFAULT_SIGNATURE, Question
+from serving.protocol.work import Work
 
-DEFAULT_SIGNATURE = "serving_default"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 
@@ -42,7 +43,8 @@ class Inference:
 
     def __init__(self, models: Models, limits: request_checks.Limits, metrics: Metrics) -> None:
         self.models = models
-        self._limits = limits
+        self.limits = limits
+        self.work = Work()
         self._metrics = metrics
 
     @contextlib.contextmanager
@@ -63,27 +65,15 @@ class Inference:
     async def predict(
         self,
         version: ServedVersion,
-        signature_name: str,
-        inputs: Mapping[str, np.ndarray],
-        output_filter: Sequence[str] = (),
+        question: Question,
         deadline: float | None = None,
     ) -> dict[str, np.ndarray]:
-        """The outputs of a signature, by alias: all, or those of `output_filter`.
+        """The outputs of a signature, by alias.
 
         Raises:
-            ServingError: FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for
-                inputs or outputs that are not the signature's, and what running it raises.
+            ServingError: what running it raises.
         """
-        name = signature_name or DEFAULT_SIGNATURE
-        signature = version.signatures.get(name)
-        if signature is None:
-            raise ServingError(
-                grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
-            )
-        request_checks.check_inputs(name, signature, inputs, self._limits)
-        request_checks.check_outputs(signature, output_filter)
-        outputs = list(output_filter) or None
-        return await self._run(version, "Predict", name, inputs, outputs, deadline)
+        return await self._run(version, "Predict", question, deadline)
 
     async def classify(
         self,
@@ -160,21 +150,23 @@ class Inference:
     ) -> dict[str, np.ndarray]:
         if not len(examples):
             raise invalid("Input is empty.")
-        inputs = {"inputs": examples}
-        request_checks.check_inputs(name, version.signatures[name], inputs, self._limits)
-        return await self._run(version, api, name, inputs, outputs, deadline)
+        signature = version.signatures[name]
+        question = request_checks.checked(
+            name, signature, {"inputs": examples}, self.limits, outputs
+        )
+        return await self._run(version, api, question, deadline)
 
     async def _run(
         self,
         version: ServedVersion,
         api: str,
-        name: str,
-        inputs: Mapping[str, np.ndarray],
-        outputs: list[str] | None,
+        question: Question,
         deadline: float | None,
     ) -> dict[str, np.ndarray]:
         start = time.perf_counter()
-        results = await version.run(name, inputs, outputs, deadline)
+        results = await version.run(
+            question.signature_name, question.inputs, question.outputs or None, deadline
+        )
         self._metrics.observe_run(version.name, api, time.perf_counter() - start)
         return results
 

@@ -10,39 +10,86 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from serving.errors import invalid
 from serving.protocol import image_size
-from serving.protocol.dtypes import dtype_name
+from serving.protocol.dtypes import dtype_name, dtype_number
+
+DEFAULT_SIGNATURE = "serving_default"
+# Strings that a request may hold: more than so many Python objects cost the event loop too long.
+MOST_STRINGS = 1 << 18
 
 
 class Limits(NamedTuple):
-    """How much one request may hold: rows of an input, and pixels of an image."""
+    """How much one request may hold: rows of an input, pixels of an image and of all images."""
 
     rows: int = 16_384
-    pixels: int = 50_000_000
+    pixels: int = 16_000_000
+    total_pixels: int = 64_000_000
+
+
+class Question(NamedTuple):
+    """What a predict request asks, checked: a signature, its inputs, and which outputs (all: none).
+
+    `pixels` are those of all images among the inputs.
+    """
+
+    signature_name: str
+    inputs: Mapping[str, np.ndarray]
+    outputs: tuple[str, ...]
+    pixels: int
+
+
+def checked(
+    name: str,
+    signature: SignatureDef,
+    inputs: Mapping[str, np.ndarray],
+    limits: Limits,
+    output_filter: Sequence[str] = (),
+) -> Question:
+    """The question that inputs and outputs put to a signature.
+
+    Raises:
+        ServingError: as of `check_inputs` and `check_outputs`.
+    """
+    pixels = check_inputs(name, signature, inputs, limits)
+    check_outputs(signature, output_filter)
+    return Question(name, inputs, tuple(output_filter), pixels)
+
+
+def check_strings(count: int) -> None:
+    """Refuses more strings, or examples, than a request may hold.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    if count > MOST_STRINGS:
+        raise invalid(f"A request may hold at most {MOST_STRINGS} strings. Received: {count}")
 
 
 def check_inputs(
     name: str, signature: SignatureDef, inputs: Mapping[str, np.ndarray], limits: Limits
-) -> None:
+) -> int:
     """Refuses inputs that are not those of the signature called `name`, or too large.
 
-    Inputs with a default may be missing. Strings that start as an image are refused where the
-    image's header declares more pixels than the limit.
+    Inputs with a default may be missing. Strings that start as an image are refused where it costs
+    too much to decode.
+
+    Returns:
+        The pixels of all images.
 
     Raises:
         ServingError: INVALID_ARGUMENT.
     """
     _check_aliases(signature, inputs)
     # A graph's feeds are numbered in the order of their names.
+    pixels = 0
     feeds = sorted(inputs, key=lambda alias: signature.inputs[alias].name)
     for i, alias in enumerate(feeds):
         array, info = inputs[alias], signature.inputs[alias]
-        dtype = tf.dtypes.as_dtype(array.dtype).as_datatype_enum
+        dtype = dtype_number(array.dtype)
         if dtype != info.dtype:
             raise invalid(
                 f"Expects arg[{i}] to be {dtype_name(info.dtype)} but {dtype_name(dtype)} is "
@@ -55,7 +102,22 @@ def check_inputs(
                 f"Received: {len(array)}"
             )
         if info.dtype == types_pb2.DT_STRING:
-            _check_images(alias, array, limits.pixels)
+            pixels += _check_images(alias, array, limits)
+    return check_total(pixels, limits)
+
+
+def check_total(pixels: int, limits: Limits) -> int:
+    """Returns the pixels of all images of a request.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT where they are too many.
+    """
+    if pixels > limits.total_pixels:
+        raise invalid(
+            f"The images of a request may have at most {limits.total_pixels} pixels together. "
+            f"Received: {pixels}. Send them in several requests"
+        )
+    return pixels
 
 
 def _check_aliases(signature: SignatureDef, inputs: Mapping[str, np.ndarray]) -> None:
@@ -110,14 +172,15 @@ def _check_shape(name: str, alias: str, info: TensorInfo, shape: tuple[int, ...]
         )
 
 
-def _check_images(alias: str, array: np.ndarray, pixels: int) -> None:
+def _check_images(alias: str, array: np.ndarray, limits: Limits) -> int:
+    pixels = 0
     for i, value in enumerate(array.flat):
         size = image_size.declared(value)
-        if size and size[0] * size[1] > pixels:
-            raise invalid(
-                f"An image may have at most {pixels} pixels. "
-                f"Received: {size[0]} x {size[1]} in element {i} of input {alias}"
-            )
+        if size is not None:
+            if problem := size.problem(limits.pixels):
+                raise invalid(f"{problem} in element {i} of input {alias}")
+            pixels += size.pixels
+    return pixels
 
 
 def _names(aliases: Iterable[str]) -> str:

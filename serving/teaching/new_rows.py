@@ -7,11 +7,13 @@ import binascii
 from collections.abc import Sequence
 from typing import Any
 
+import grpc
+
 from serving.errors import ServingError, invalid
 from serving.protocol import image_size
+from serving.protocol.request_checks import Limits, check_total
 from serving.protocol.rest import json_text
 from serving.teaching.taught_rows import NewRow
-from serving.teaching.teacher import RowsRefusedError
 
 DEFAULT_SOURCE = "taught"
 # Rows of a request, bytes of an encoded image, characters of a label or a source.
@@ -20,8 +22,20 @@ LONGEST_IMAGE = 4 * 2**20
 LONGEST_TEXT = 200
 
 
-def read_rows(body: bytes, most_pixels: int) -> Sequence[NewRow]:
-    """The rows of a request's body; an image may declare `most_pixels` at most.
+class RowsRefusedError(ServingError):
+    """Rows that cannot be taught: `reasons` tells why, by place in the request."""
+
+    def __init__(self, reasons: dict[int, str], count: int) -> None:
+        super().__init__(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"{len(reasons)} of {count} rows cannot be taught, so none was.",
+        )
+        self.args = (reasons, count)
+        self.reasons = reasons
+
+
+def read_rows(body: bytes, limits: Limits) -> Sequence[NewRow]:
+    """The rows of a request's body.
 
     Raises:
         ServingError: INVALID_ARGUMENT for a body that is no such request; RowsRefusedError with a
@@ -39,9 +53,11 @@ def read_rows(body: bytes, most_pixels: int) -> Sequence[NewRow]:
     taken: list[NewRow] = []
     reasons: dict[int, str] = {}
     labels: dict[bytes, str] = {}
+    pixels = 0
     for index, row in enumerate(rows):
         try:
-            new = _read_row(row, most_pixels)
+            new, image_pixels = _read_row(row, limits)
+            pixels += image_pixels
             if labels.setdefault(new.digest, new.label) != new.label:
                 raise invalid(f"the same image has the label {labels[new.digest]!r} above")
         except ServingError as error:
@@ -50,23 +66,27 @@ def read_rows(body: bytes, most_pixels: int) -> Sequence[NewRow]:
             taken.append(new)
     if reasons:
         raise RowsRefusedError(reasons, len(rows))
+    check_total(pixels, limits)
     return taken
 
 
-def _read_row(row: Any, most_pixels: int) -> NewRow:
+def _read_row(row: Any, limits: Limits) -> tuple[NewRow, int]:
+    """A row, and the pixels of its image."""
     if not isinstance(row, dict):
         raise invalid("a row must be an object with image_bytes and label")
     unknown = sorted(set(row) - {"image_bytes", "label", "source"})
     if unknown:
         raise invalid(f"unknown keys: {', '.join(key[:50] for key in unknown[:5])}")
-    return NewRow(
-        image=_image(row.get("image_bytes"), most_pixels),
+    image, pixels = _image(row.get("image_bytes"), limits)
+    new = NewRow(
+        image=image,
         label=_text(row.get("label"), "label"),
         source=_text(row.get("source", DEFAULT_SOURCE), "source"),
     )
+    return new, pixels
 
 
-def _image(value: Any, most_pixels: int) -> bytes:
+def _image(value: Any, limits: Limits) -> tuple[bytes, int]:
     encoded = value.get("b64") if isinstance(value, dict) and len(value) == 1 else None
     if not isinstance(encoded, str):
         raise invalid('image_bytes must be {"b64": "..."}')
@@ -79,10 +99,9 @@ def _image(value: Any, most_pixels: int) -> bytes:
     size = image_size.declared(image)
     if size is None:
         raise invalid("the image is no JPEG, PNG, GIF, BMP or WebP")
-    width, height = size
-    if width * height > most_pixels:
-        raise invalid(f"the image has more than {most_pixels} pixels. Received: {width} x {height}")
-    return image
+    if problem := size.problem(limits.pixels):
+        raise invalid(problem)
+    return image, size.pixels
 
 
 def _text(value: Any, key: str) -> str:

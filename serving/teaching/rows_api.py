@@ -14,10 +14,11 @@ from starlette.routing import Route
 
 from serving.engine.models import Models
 from serving.errors import ServingError, invalid
+from serving.protocol.http.guard import DEADLINE
 from serving.teaching.export_facts import read_export_facts
-from serving.teaching.new_rows import read_rows
+from serving.teaching.new_rows import RowsRefusedError, read_rows
 from serving.teaching.taught_rows import StoredRow
-from serving.teaching.teacher import RowsRefusedError, Teacher
+from serving.teaching.teacher import Teacher
 from serving.teaching.teachers import Teachers
 
 PATH = "/v1/models/{name:path}/rows"
@@ -25,13 +26,9 @@ DEFAULT_PAGE = 100
 LONGEST_PAGE = 1000
 
 
-def routes(models: Models, teachers: Teachers | None, most_pixels: int) -> list[Route]:
-    """The routes; without teachers they answer that the server does not teach.
-
-    Args:
-        most_pixels: as of `new_rows.read_rows`.
-    """
-    api = RowsApi(models, teachers, most_pixels)
+def routes(models: Models, teachers: Teachers | None) -> list[Route]:
+    """The routes; without teachers they answer that the server does not teach."""
+    api = RowsApi(models, teachers)
     return [
         Route(PATH, api.teach, methods=["POST"]),
         Route(PATH, api.list, methods=["GET"]),
@@ -44,20 +41,17 @@ def routes(models: Models, teachers: Teachers | None, most_pixels: int) -> list[
 class RowsApi:
     """The endpoints. Raised errors are answered as `{"error": ...}` with their HTTP status."""
 
-    def __init__(self, models: Models, teachers: Teachers | None, most_pixels: int) -> None:
+    def __init__(self, models: Models, teachers: Teachers | None) -> None:
         self._models = models
         self._teachers = teachers
-        self._most_pixels = most_pixels
-        self._reading = asyncio.Lock()
 
     async def teach(self, request: Request) -> Response:
         """`{"rows": [{"image_bytes": {"b64": ...}, "label": ..., "source"?: ...}]}` -> `{"ids"}`."""
         try:
             teacher = self._teacher(request)
             body = await request.body()
-            # One at a time: as Python's objects a body may be 20 times as large.
-            async with self._reading:
-                rows = await asyncio.to_thread(read_rows, body, self._most_pixels)
+            inference, deadline = request.app.state.inference, request.scope.get(DEADLINE)
+            rows = await inference.work.read(len(body), deadline, read_rows, body, inference.limits)
             ids = await asyncio.wrap_future(teacher.teach(rows))
         except ServingError as error:
             return _refusal(error)

@@ -20,6 +20,7 @@ import numpy as np
 from serving.engine.servable import Servable
 from serving.errors import ServingError
 from serving.teaching.export_facts import read_export_facts
+from serving.teaching.new_rows import RowsRefusedError
 from serving.teaching.taught_rows import NewRow, TaughtRows
 from serving.teaching.taught_version import TaughtVersion
 
@@ -28,17 +29,6 @@ COMMITTED_AT_ONCE = 256
 QUEUED = 64
 
 log = logging.getLogger(__name__)
-
-
-class RowsRefusedError(ServingError):
-    """Rows that cannot be taught: `reasons` tells why, by place in the request."""
-
-    def __init__(self, reasons: dict[int, str], count: int) -> None:
-        super().__init__(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"{len(reasons)} of {count} rows cannot be taught, so none was.",
-        )
-        self.reasons = reasons
 
 
 @dataclasses.dataclass(frozen=True)

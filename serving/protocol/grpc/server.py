@@ -6,17 +6,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.metrics import Metrics
 from serving.protocol import tokens
-from serving.protocol.grpc.services import ModelService, PredictionService
+from serving.protocol.grpc import services
 from serving.protocol.inference import Inference
 from serving.settings import Settings
 
-_SERVICES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+_SERVICES = ("", services.PredictionService.NAME, services.ModelService.NAME)
 _HEALTH = "/grpc.health.v1.Health/"
 
 
@@ -39,14 +38,14 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(inference, metrics, settings.largest_unzipped_body), self._server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(inference.models), self._server
-        )
         self._health = health_aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers(
+            (
+                services.handlers(services.PredictionService(inference, metrics, settings)),
+                services.handlers(services.ModelService(inference.models)),
+                _health_handlers(self._health),
+            )
+        )
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{settings.grpc_port}"
         credentials = _credentials(settings)
@@ -96,6 +95,21 @@ class _TokenInterceptor(grpc.aio.ServerInterceptor):
 
 async def _refuse(request: bytes, context: grpc.aio.ServicerContext) -> NoReturn:
     await context.abort(grpc.StatusCode.UNAUTHENTICATED, "A bearer token is needed")
+
+
+def _health_handlers(health: health_aio.HealthServicer) -> grpc.GenericRpcHandler:
+    def read(raw: bytes) -> health_pb2.HealthCheckRequest:
+        # No service has so long a name.
+        return health_pb2.HealthCheckRequest.FromString(raw if len(raw) < 1024 else b"\x0a\x01?")
+
+    write = health_pb2.HealthCheckResponse.SerializeToString
+    return grpc.method_handlers_generic_handler(
+        "grpc.health.v1.Health",
+        {
+            "Check": grpc.unary_unary_rpc_method_handler(health.Check, read, write),
+            "Watch": grpc.unary_stream_rpc_method_handler(health.Watch, read, write),
+        },
+    )
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import grpc
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from serving.errors import ServingError
+from serving.protocol.dtypes import PROTO_TYPES, dtype_number
+from serving.protocol.request_checks import check_strings
 
 # Where the values of each dtype lie (tensorflow/core/framework/tensor.proto).
 _FIELDS = {
@@ -39,6 +40,7 @@ _PARTS = {
     types_pb2.DT_COMPLEX64: np.float32,
     types_pb2.DT_COMPLEX128: np.float64,
 }
+_PIECE = 1 << 14
 
 
 def read_tensors(protos: Mapping[str, TensorProto], largest: int) -> dict[str, np.ndarray]:
@@ -62,36 +64,49 @@ def read_tensors(protos: Mapping[str, TensorProto], largest: int) -> dict[str, n
     return arrays
 
 
-def write_tensor(array: np.ndarray) -> TensorProto:
-    """`array` with its values one by one, not as `tensor_content`."""
-    dtype = tf.dtypes.as_dtype(array.dtype)
-    if dtype.as_datatype_enum not in _FIELDS:
-        return tf.make_tensor_proto(array)
-    proto = TensorProto(
-        dtype=dtype.as_datatype_enum, tensor_shape=tf.TensorShape(array.shape).as_proto()
-    )
+def write_tensor(array: np.ndarray, proto: TensorProto) -> None:
+    """Fills a message with an array, its values one by one, not as `tensor_content`.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for dtypes that have no values in a TensorProto.
+    """
+    proto.dtype = dtype_number(array.dtype)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
     values = array.ravel()
-    if dtype.as_datatype_enum in _PARTS:
-        values = values.view(_PARTS[dtype.as_datatype_enum])
-    getattr(proto, _FIELDS[dtype.as_datatype_enum]).extend(values.tolist())
-    return proto
+    if proto.dtype in _PARTS:
+        values = values.view(_PARTS[proto.dtype])
+    field = getattr(proto, _FIELDS[proto.dtype])
+    # A piece at a time: nothing else runs meanwhile.
+    for start in range(0, len(values), _PIECE):
+        field.extend(values[start : start + _PIECE].tolist())
 
 
 def _read(proto: TensorProto, largest: int) -> np.ndarray:
     sizes = [dim.size for dim in proto.tensor_shape.dim]
-    dtype = tf.dtypes.as_dtype(proto.dtype)
+    dtype = np.dtype(PROTO_TYPES[proto.dtype])
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes) or len(sizes) > 64:
         raise ValueError(sizes)
-    if math.prod(sizes) * np.dtype(dtype.as_numpy_dtype).itemsize > largest:
+    count = math.prod(sizes)
+    if count * dtype.itemsize > largest:
         raise ValueError(sizes)
-    if dtype == tf.string:
+    if proto.dtype == types_pb2.DT_STRING:
         return _read_strings(proto, sizes)
-    # No value at all is right for a tensor without elements, and else stands for zeros.
-    return np.asarray(tf.make_ndarray(proto), dtype.as_numpy_dtype)
+    if proto.tensor_content:
+        return np.frombuffer(proto.tensor_content, dtype).reshape(sizes)
+    part = np.dtype(_PARTS.get(proto.dtype, dtype))
+    values = np.array(list(getattr(proto, _FIELDS[proto.dtype])), part).view(dtype)
+    if len(values) > count:
+        raise ValueError(len(values))
+    # The last value stands for those that lack, and no value at all for zeros.
+    filled = np.full(count, values[-1] if len(values) else 0, dtype)
+    filled[: len(values)] = values
+    return filled.reshape(sizes)
 
 
 def _read_strings(proto: TensorProto, sizes: list[int]) -> np.ndarray:
-    """Strings, of which the last stands for those that lack; make_ndarray fills up with text."""
+    """Strings, of which the last stands for those that lack."""
+    check_strings(math.prod(sizes))
     array = np.empty(math.prod(sizes), object)
     values = list(proto.string_val)
     if len(values) > len(array) or proto.tensor_content:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.protocol import tokens
 from serving.protocol.http import request_body
+from serving.protocol.work import SMALL, Work
 from serving.settings import Settings
 
 # Probes of an orchestrator, which has no token.
@@ -40,11 +41,12 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, open_paths: frozenset[str] = frozenset()
+        self, app: ASGIApp, settings: Settings, work: Work, open_paths: frozenset[str] = frozenset()
     ) -> None:
-        """`open_paths` pass unguarded, as `OPEN_PATHS` do."""
+        """`open_paths` pass unguarded, as `OPEN_PATHS` do; `work` decompresses bodies."""
         self._app = app
         self._settings = settings
+        self._work = work
         self._open_paths = OPEN_PATHS | open_paths
         self._active = 0
         self._room = request_body.Room(settings.largest_bodies)
@@ -68,7 +70,7 @@ class Guard:
             pass
         except request_body.BodyError as error:
             retry = {"Retry-After": "1"} if error.status == 503 else None
-            await json_error(error.status, str(error), retry)(scope, receive, answer.send)
+            await json_error(error.status, error.message, retry)(scope, receive, answer.send)
         except Exception:
             _logger.exception("%s %s failed", scope["method"], scope["path"])
             if not answer.started:
@@ -95,13 +97,16 @@ class Guard:
         take: Callable[[int], None],
     ) -> None:
         scope[DEADLINE] = time.monotonic() + self._settings.request_timeout
-        body = await self._body(receive, headers, take)
-        complete: Message = {"type": "http.request", "body": body, "more_body": False}
+        body: bytes | None = await self._body(receive, headers, take)
 
         async def replay() -> Message:
-            nonlocal complete
-            message, complete = complete, {"type": "http.disconnect"}
-            return message
+            nonlocal body
+            if body is None:
+                return {"type": "http.disconnect"}
+            taken, body = body, None
+            # Only now: whether the model is there, for one, is known without the body.
+            plain = await self._unzipped(taken, headers, scope[DEADLINE], take)
+            return {"type": "http.request", "body": plain, "more_body": False}
 
         handler = asyncio.ensure_future(self._app(scope, replay, answer.send))
         gone = asyncio.ensure_future(_disconnection(receive))
@@ -129,18 +134,28 @@ class Guard:
         settings = self._settings
         try:
             async with asyncio.timeout(settings.request_timeout):
-                body = await request_body.read(
+                return await request_body.read(
                     receive, headers.get(b"content-length"), settings.largest_body, take
                 )
         except TimeoutError:
             raise request_body.BodyError(408, "The request body came too slowly") from None
+
+    async def _unzipped(
+        self,
+        body: bytes,
+        headers: dict[bytes, bytes],
+        deadline: float,
+        take: Callable[[int], None],
+    ) -> bytes:
         encoding = headers.get(b"content-encoding", b"").strip().lower()
-        if encoding in (b"gzip", b"x-gzip"):
-            # In a thread: even a small body may be long in unzipping.
-            zipped = len(body)
-            body = await asyncio.to_thread(request_body.unzip, body, settings.largest_unzipped_body)
-            take(max(0, len(body) - zipped))
-        return body
+        if encoding not in (b"gzip", b"x-gzip"):
+            return body
+        largest = self._settings.largest_unzipped_body
+        plain = request_body.unzip_small(body, min(largest, SMALL))
+        if plain is None:
+            plain = await self._work.read(SMALL + 1, deadline, request_body.unzip, body, largest)
+        take(max(0, len(plain) - len(body)))
+        return plain
 
     def _cors_headers(self) -> Iterable[tuple[bytes, bytes]]:
         allowed = b"Content-Type, Authorization" if self._settings.tokens else b"Content-Type"

@@ -8,15 +8,20 @@ from collections.abc import Callable, Iterator
 
 from starlette.types import Receive
 
+# Of a gzip body. Writers of several make blocks of 64 KiB.
+MOST_MEMBERS = 1024
+
 _GZIP = 16 + zlib.MAX_WBITS
+_PIECE = 1 << 16
 
 
 class BodyError(Exception):
     """A body that is not taken; `status` is HTTP's."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+        super().__init__(status, message)
         self.status = status
+        self.message = message
 
 
 class Disconnected(Exception):
@@ -86,6 +91,20 @@ async def read(
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+def unzip_small(body: bytes, largest: int) -> bytes | None:
+    """As `unzip`, but None for what is, or becomes, larger.
+
+    Raises:
+        BodyError: 400 for what is no gzip.
+    """
+    try:
+        return unzip(body, largest) if len(body) <= largest else None
+    except BodyError as error:
+        if error.status != 413:
+            raise
+        return None
+
+
 def unzip(body: bytes, largest: int) -> bytes:
     """A gzip body, decompressed.
 
@@ -94,18 +113,29 @@ def unzip(body: bytes, largest: int) -> bytes:
             bytes; no more than those are ever made.
     """
     pieces: list[bytes] = []
-    room = largest
-    while body:
-        # Members may follow one another.
-        member = zlib.decompressobj(_GZIP)
+    room, members = largest, 0
+    source = memoryview(body)
+    member = None
+    while source or member:
+        if member is None:
+            # Members may follow one another. Each takes 40 kB to set up, however short it is.
+            members += 1
+            if members > MOST_MEMBERS:
+                raise BodyError(400, f"A gzip body may have at most {MOST_MEMBERS} members")
+            member = zlib.decompressobj(_GZIP)
+        if not source:
+            raise BodyError(400, "The gzip body ends too early")
+        # What follows a member is copied at its end: piece by piece that is never much.
+        piece, source = source[:_PIECE], source[_PIECE:]
         try:
-            pieces.append(member.decompress(body, room + 1))
+            pieces.append(member.decompress(piece, room + 1))
         except zlib.error:
             raise BodyError(400, "The body is not in gzip, as its Content-Encoding says") from None
         room -= len(pieces[-1])
         if room < 0:
             raise BodyError(413, f"A request body may decompress to at most {largest} bytes")
-        if not member.eof:
-            raise BodyError(400, "The gzip body ends too early")
-        body = member.unused_data
+        if member.eof:
+            unused = len(member.unused_data)
+            source = memoryview(body)[len(body) - len(source) - unused :]
+            member = None
     return b"".join(pieces)

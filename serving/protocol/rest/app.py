@@ -6,12 +6,10 @@ http_rest_api_util.cc (github.com/tensorflow/serving).
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import grpc
@@ -27,13 +25,13 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving import metrics
 from serving.engine.models import Models
-from serving.engine.served_version import ServedVersion
 from serving.errors import ServingError, invalid
 from serving.protocol import model_info
 from serving.protocol.http.guard import DEADLINE, Guard, json_error
-from serving.protocol.inference import DEFAULT_SIGNATURE, Inference
+from serving.protocol.inference import Inference
 from serving.protocol.request_checks import Limits
-from serving.protocol.rest import json_examples, json_outputs, json_tensors, json_text
+from serving.protocol.rest import json_outputs
+from serving.protocol.rest.json_requests import read_examples, read_predict
 from serving.settings import Settings
 
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -44,9 +42,6 @@ _GET = re.compile(
 )
 _API = re.compile(r"/v1/.*", re.IGNORECASE)
 _NOT_FOUND = "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
-# Work on JSON of more bytes or numbers than these would hold up other requests.
-_MUCH_TEXT = 1 << 19
-_MANY_NUMBERS = 1 << 16
 
 
 class Answer(NamedTuple):
@@ -74,7 +69,7 @@ def build_app(
     `app.state.closing` set to True makes it unready.
     """
     measured = measured or metrics.Metrics()
-    limits = Limits(settings.most_rows, settings.most_pixels)
+    limits = Limits(settings.most_rows, settings.most_pixels, settings.most_total_pixels)
     inference = Inference(models, limits, measured)
     routes = [
         *extra_routes,
@@ -89,7 +84,10 @@ def build_app(
 
         routes.append(Route(settings.metrics_path, page))
     app = Starlette(
-        routes=routes, middleware=[Middleware(Guard, settings=settings, open_paths=open_paths)]
+        routes=routes,
+        middleware=[
+            Middleware(Guard, settings=settings, work=inference.work, open_paths=open_paths)
+        ],
     )
     app.router.redirect_slashes = False
     app.router.default = RestApi(inference, measured)
@@ -106,7 +104,6 @@ class RestApi:
     def __init__(self, inference: Inference, measured: metrics.Metrics) -> None:
         self._inference = inference
         self._metrics = measured
-        self._reading = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -144,7 +141,7 @@ class RestApi:
         # What neither answers nor fails was cancelled.
         start, status = time.perf_counter(), grpc.StatusCode.CANCELLED
         try:
-            answer = await verbs[verb](spec, await request.body(), request.scope.get(DEADLINE))
+            answer = await verbs[verb](spec, request, request.scope.get(DEADLINE))
             status = grpc.StatusCode.OK
             return answer
         except Exception as error:
@@ -171,43 +168,35 @@ class RestApi:
             }
             return Answer(orjson.dumps(shown), version.version)
 
-    async def _predict(self, spec: ModelSpec, body: bytes, deadline: float | None) -> Answer:
-        with contextlib.ExitStack() as stack:
-            async with self._turn(body):
-                document = await _parse(body)
-                name = json_tensors.read_signature_name(document)
-                version = stack.enter_context(self._inference.use(spec))
-                infos = _inputs_of(version, name)
-                read = json_tensors.read_inputs
-                inputs, in_rows = await _apart(len(body) > _MUCH_TEXT, read, document, infos)
-                del document
-            outputs = await self._inference.predict(version, name, inputs, (), deadline)
-            much = sum(np.size(array) for array in outputs.values()) > _MANY_NUMBERS
+    async def _predict(self, spec: ModelSpec, request: Request, deadline: float | None) -> Answer:
+        ask, work = self._inference, self._inference.work
+        with ask.use(spec) as version:
+            body = await request.body()
+            question, in_rows = await work.read(
+                len(body), deadline, read_predict, body, dict(version.signatures), ask.limits
+            )
+            outputs = await ask.predict(version, question, deadline)
+            numbers = sum(np.size(array) for array in outputs.values())
             write = json_outputs.write_rows if in_rows else json_outputs.write_columns
-            return Answer(await _apart(much, write, outputs), version.version)
+            return Answer(await work.write(numbers, deadline, write, outputs), version.version)
 
-    async def _classify(self, spec: ModelSpec, body: bytes, deadline: float | None) -> Answer:
-        name, examples = await self._examples(body)
-        with self._inference.use(spec) as version:
-            classes = await self._inference.classify(version, name, examples, deadline)
-            return Answer(json_outputs.write_classes(classes.rows()), version.version)
+    async def _classify(self, spec: ModelSpec, request: Request, deadline: float | None) -> Answer:
+        ask, work = self._inference, self._inference.work
+        with ask.use(spec) as version:
+            name, examples = await self._examples(request, deadline)
+            classes = await ask.classify(version, name, examples, deadline)
+            write = json_outputs.write_classes
+            return Answer(await work.write(classes.size, deadline, write, classes), version.version)
 
-    async def _regress(self, spec: ModelSpec, body: bytes, deadline: float | None) -> Answer:
-        name, examples = await self._examples(body)
+    async def _regress(self, spec: ModelSpec, request: Request, deadline: float | None) -> Answer:
         with self._inference.use(spec) as version:
+            name, examples = await self._examples(request, deadline)
             values = await self._inference.regress(version, name, examples, deadline)
             return Answer(json_outputs.write_regressions(values), version.version)
 
-    async def _examples(self, body: bytes) -> tuple[str, np.ndarray]:
-        """The signature that a classify or regress request names, and its examples."""
-        async with self._turn(body):
-            document = await _parse(body)
-            name = json_tensors.read_signature_name(document)
-            return name, json_examples.read_examples(document)
-
-    def _turn(self, body: bytes) -> contextlib.AbstractAsyncContextManager[None]:
-        """Lets one large body be read at a time: as Python's objects it is 20 times as large."""
-        return self._reading if len(body) > _MUCH_TEXT else contextlib.nullcontext()
+    async def _examples(self, request: Request, deadline: float | None) -> tuple[str, np.ndarray]:
+        body = await request.body()
+        return await self._inference.work.read(len(body), deadline, read_examples, body)
 
 
 def _spec(match: re.Match[str]) -> ModelSpec:
@@ -222,29 +211,6 @@ def _spec(match: re.Match[str]) -> ModelSpec:
     if match[3]:
         spec.version_label = unquote(match[3])
     return spec
-
-
-def _inputs_of(version: ServedVersion, signature_name: str) -> Any:
-    name = signature_name or DEFAULT_SIGNATURE
-    if name not in version.signatures:
-        raise invalid(
-            f'Serving signature name: "{name}" not found in signature def',
-        )
-    infos = version.signatures[name].inputs
-    if not infos:
-        raise invalid(f"Failed to get input map for signature: {name}")
-    return infos
-
-
-async def _parse(body: bytes) -> Any:
-    return await _apart(len(body) > _MUCH_TEXT, json_text.parse, body)
-
-
-async def _apart(much: bool, function: Any, *arguments: Any) -> Any:
-    """Calls `function` in a thread where there is much to do, so that other requests go on."""
-    if much:
-        return await asyncio.to_thread(function, *arguments)
-    return function(*arguments)
 
 
 def _healthz(request: Request) -> Response:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from tensorflow.core.example.example_pb2 import Example
+from tensorflow.core.example.feature_pb2 import Feature
 
 from serving.errors import invalid
+from serving.protocol.request_checks import check_strings
 from serving.protocol.rest.json_base64 import decode_base64, is_base64
 from serving.protocol.rest.json_values import show, type_name
 
@@ -36,22 +38,28 @@ def read_examples(document: dict[str, Any]) -> np.ndarray:
         )
     if not examples:
         raise invalid(f"JSON Value: {show(document)} 'examples' value is an empty array")
+    check_strings(len(examples))
     # The text of two messages in a row is the text of both merged; the later has the last word.
     return np.array([context + _example(value).SerializeToString() for value in examples], object)
 
 
-def _example(value: Any) -> tf.train.Example:
+def _example(value: Any) -> Example:
     if not isinstance(value, dict):
         raise invalid(f"Example must be JSON object but got JSON {type_name(value)}")
-    example = tf.train.Example()
+    example = Example()
     for name, content in value.items():
         feature = example.features.feature[name]
-        for element in content if isinstance(content, list) else [content]:
+        elements = content if isinstance(content, list) else [content]
+        # What is of one kind and needs no conversion is most there is.
+        if set(map(type, elements)) == {int} and max(elements) < 1 << 63:
+            feature.int64_list.value.extend(elements)
+            continue
+        for element in elements:
             _add(element, name, feature)
     return example
 
 
-def _add(value: Any, name: str, feature: tf.train.Feature) -> None:
+def _add(value: Any, name: str, feature: Feature) -> None:
     kind = _kind(value, name)
     present = feature.WhichOneof("kind")
     if present not in (None, kind):

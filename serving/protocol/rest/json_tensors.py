@@ -11,12 +11,12 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from serving.errors import ServingError, invalid
-from serving.protocol.dtypes import NUMPY_TYPES
+from serving.protocol.dtypes import NUMPY_TYPES, PROTO_TYPES
+from serving.protocol.request_checks import check_strings
 from serving.protocol.rest import json_tensor_errors
 from serving.protocol.rest.json_base64 import decode_base64, is_base64
 from serving.protocol.rest.json_values import show
@@ -114,7 +114,7 @@ def _to_array(value: Any, dtype: int) -> np.ndarray | None:
         return None
     flat, shape = dense
     if not flat:
-        return np.empty(shape, tf.dtypes.as_dtype(dtype).as_numpy_dtype)
+        return np.empty(shape, PROTO_TYPES[dtype]) if dtype in PROTO_TYPES else None
     if dtype not in NUMPY_TYPES:
         return None
     types = set(map(type, flat))
@@ -147,6 +147,7 @@ def _flatten(value: Any) -> tuple[list[Any], tuple[int, ...]] | None:
 
 
 def _to_strings(flat: list[Any], shape: tuple[int, ...]) -> np.ndarray | None:
+    check_strings(len(flat))
     strings = np.empty(len(flat), object)
     for i, value in enumerate(flat):
         if isinstance(value, str):

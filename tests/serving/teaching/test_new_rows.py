@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 from serving.errors import ServingError
-from serving.teaching.new_rows import LONGEST_IMAGE, LONGEST_TEXT, MOST_ROWS, read_rows
-from serving.teaching.teacher import RowsRefusedError
+from serving.protocol.request_checks import Limits
+from serving.teaching.new_rows import (
+    LONGEST_IMAGE,
+    LONGEST_TEXT,
+    MOST_ROWS,
+    RowsRefusedError,
+    read_rows,
+)
 
 RED = (200, 30, 30)
 
@@ -31,14 +37,16 @@ def body(*rows: Any) -> bytes:
 
 def refused(row: Any, most_pixels: int = 64) -> str:
     with pytest.raises(RowsRefusedError) as caught:
-        read_rows(body(row), most_pixels)
+        read_rows(body(row), Limits(pixels=most_pixels))
     return caught.value.reasons[0]
 
 
 def test_rows_are_read_in_their_order(png: bytes, coloured_png: Callable[..., bytes]) -> None:
     other = coloured_png(RED, 1)
     label = "x" * LONGEST_TEXT
-    first, second = read_rows(body(encoded(png), encoded(other, label=label, source="a.png")), 64)
+    first, second = read_rows(
+        body(encoded(png), encoded(other, label=label, source="a.png")), Limits(pixels=64)
+    )
     assert (first.image, first.label, first.source) == (png, "red", "taught")
     assert (second.image, second.label, second.source) == (other, label, "a.png")
 
@@ -60,17 +68,17 @@ def test_rows_are_read_in_their_order(png: bytes, coloured_png: Callable[..., by
 )
 def test_a_body_that_is_no_request_is_refused(text: bytes) -> None:
     with pytest.raises(ServingError):
-        read_rows(text, 64)
+        read_rows(text, Limits(pixels=64))
 
 
 def test_too_many_rows_are_refused(png: bytes) -> None:
-    assert len(read_rows(body(*[encoded(png)] * MOST_ROWS), 64)) == MOST_ROWS
+    assert len(read_rows(body(*[encoded(png)] * MOST_ROWS), Limits(pixels=64))) == MOST_ROWS
     with pytest.raises(ServingError, match=f"At most {MOST_ROWS} rows"):
-        read_rows(body(*[encoded(png)] * (MOST_ROWS + 1)), 64)
+        read_rows(body(*[encoded(png)] * (MOST_ROWS + 1)), Limits(pixels=64))
 
 
 def test_an_image_that_is_too_large_is_refused(png: bytes) -> None:
-    assert "more than 63 pixels. Received: 8 x 8" in refused(encoded(png), most_pixels=63)
+    assert "at most 63 pixels. Received: 8 x 8" in refused(encoded(png), most_pixels=63)
     long = encoded(png + b"\0" * LONGEST_IMAGE)
     assert refused(long) == f"the image is longer than {LONGEST_IMAGE} bytes"
 

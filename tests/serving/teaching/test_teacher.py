@@ -12,8 +12,9 @@ import pytest
 
 from serving.engine.servable import Servable
 from serving.errors import ServingError
+from serving.teaching.new_rows import RowsRefusedError
 from serving.teaching.taught_rows import NewRow, TaughtRows
-from serving.teaching.teacher import RowsRefusedError, Teacher
+from serving.teaching.teacher import Teacher
 
 BLUE = (30, 30, 200)
 RED = (200, 30, 30)

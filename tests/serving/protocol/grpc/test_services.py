@@ -99,7 +99,8 @@ def test_outputs_of_other_kinds(stub: prediction_service_pb2_grpc.PredictionServ
 def test_outputs_come_value_by_value(dtype: str, field: str, values: list[float]) -> None:
     proto = TensorProto(dtype=tf.as_dtype(dtype).as_datatype_enum, **{field: values})
     proto.tensor_shape.dim.add(size=2)
-    written = tensors.write_tensor(tf.make_ndarray(proto))
+    written = TensorProto()
+    tensors.write_tensor(tf.make_ndarray(proto), written)
     assert written == proto
 
 

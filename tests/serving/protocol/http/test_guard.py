@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from serving.protocol.http.guard import Guard, json_error
+from serving.protocol.work import Work
 from serving.settings import Settings
 
 
@@ -35,7 +36,7 @@ class Application:
             routes=[
                 Route(f"/{name}", getattr(self, name), methods=["GET", "POST"]) for name in names
             ],
-            middleware=[Middleware(Guard, settings=settings)],
+            middleware=[Middleware(Guard, settings=settings, work=Work())],
         )
 
     async def echo(self, request: Request) -> Response:

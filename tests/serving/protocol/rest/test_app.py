@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import pathlib
 import re
-import time
 
 import pytest
 
-from serving.protocol.rest import json_text
 from tests.serving.running import Answer, Running, running
 
 PREDICT = "/v1/models/half_plus_two:predict"
@@ -28,27 +25,6 @@ def test_the_version_that_answered_is_in_a_header(server: Running) -> None:
     assert server.ask("POST", PREDICT, BODY).headers["x-model-version"] == "2"
     path = "/v1/models/kinds/versions/1/metadata"
     assert server.ask("GET", path).headers["x-model-version"] == "1"
-
-
-def test_large_bodies_are_read_one_at_a_time(
-    server: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reading, most = [], []
-    parse = json_text.parse
-
-    def counted(body: bytes) -> object:
-        reading.append(body)
-        most.append(len(reading))
-        time.sleep(0.1)
-        reading.pop()
-        return parse(body)
-
-    monkeypatch.setattr(json_text, "parse", counted)
-    large = b'{"instances": [1.0' + b" " * 600_000 + b"]}"
-    with concurrent.futures.ThreadPoolExecutor(3) as threads:
-        answers = list(threads.map(lambda _: server.ask("POST", PREDICT, large), range(3)))
-    assert [answer.body for answer in answers] == [b'{"predictions":[2.5]}'] * 3
-    assert most == [1, 1, 1]
 
 
 def test_probes(server: Running) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from serving.errors import ServingError
+from serving.protocol.example_results import Classes
 from serving.protocol.rest import json_outputs
 
 ODD = np.float32([[1, np.nan], [np.inf, -np.inf]])
@@ -82,7 +83,8 @@ def test_outputs_that_are_no_rows(outputs: dict[str, np.ndarray], message: str) 
 
 
 def test_results() -> None:
-    classes = [[("pos", 0.2), ("neg", float("nan"))]]
+    labels, scores = np.array([[b"pos", b"neg"]], object), np.float32([[0.2, np.nan]])
+    classes = Classes(labels, scores)
     assert json_outputs.write_classes(classes) == b'{"results":[[["pos",0.2],["neg",NaN]]]}'
     values = np.float32([0.1, np.inf])
     assert json_outputs.write_regressions(values) == b'{"results":[0.1,Infinity]}'

@@ -1,0 +1,117 @@
+"""Requests that are read apart from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import grpc
+import pytest
+
+from serving.errors import ServingError
+from serving.protocol import worker
+from serving.protocol.http.request_body import BodyError, unzip
+from serving.protocol.work import SMALL, Work
+
+LARGE = SMALL + 1
+
+
+def run(test: Callable[[Work], Coroutine[Any, Any, None]]) -> None:
+    async def start() -> None:
+        work = Work(1)
+        try:
+            await asyncio.wait_for(test(work), 60)
+        finally:
+            work.close()
+
+    asyncio.run(start())
+
+
+def modules() -> list[str]:
+    return sorted(name for name in sys.modules if name.startswith("tensorflow"))
+
+
+def allocate() -> int:
+    return len(bytearray(worker.MEMORY))
+
+
+def leave() -> None:
+    sys.exit(3)
+
+
+def test_what_is_small_is_done_at_once_and_what_is_large_apart() -> None:
+    async def test(work: Work) -> None:
+        here, apart = [await work.read(size, None, modules) for size in (SMALL, LARGE)]
+        assert "tensorflow.python" in here
+        assert "tensorflow.python" not in apart
+
+    run(test)
+
+
+def test_errors_come_back_as_they_were_raised() -> None:
+    async def test(work: Work) -> None:
+        with pytest.raises(BodyError) as error:
+            await work.read(LARGE, None, unzip, b"x" * LARGE, 100)
+        assert (error.value.status, error.value.message[:11]) == (400, "The body is")
+
+    run(test)
+
+
+@pytest.mark.parametrize("function", [allocate, leave])
+def test_a_process_that_takes_too_much_or_dies_fails_one_request(function: Callable) -> None:
+    async def test(work: Work) -> None:
+        with pytest.raises(ServingError, match="more than 2048 MiB of memory"):
+            await work.read(LARGE, None, function)
+        assert await work.read(LARGE, None, len, b"12") == 2
+
+    run(test)
+
+
+def test_the_deadline_ends_what_runs_and_what_waits() -> None:
+    async def test(work: Work) -> None:
+        await work.read(LARGE, None, len, b"12")
+        soon = time.monotonic() + 0.05
+        calls = [work.read(LARGE, soon, time.sleep, 3600) for _ in range(3)]
+        for error in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(error, ServingError)
+            assert error.code == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert await work.read(LARGE, None, len, b"12") == 2
+
+    run(test)
+
+
+def test_a_client_that_goes_away_ends_what_runs() -> None:
+    async def test(work: Work) -> None:
+        call = asyncio.create_task(work.read(LARGE, None, time.sleep, 3600))
+        await asyncio.sleep(0.1)
+        call.cancel()
+        assert await work.read(LARGE, None, len, b"12") == 2
+
+    run(test)
+
+
+def test_the_loop_goes_on_meanwhile() -> None:
+    """orjson alone would stop it for as long as it takes."""
+
+    async def test(work: Work) -> None:
+        from serving.protocol.rest.json_requests import read_examples
+
+        body = b'{"examples":[{"x":[' + b",".join([b"1"] * 1_000_000) + b"]}]}"
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.001)
+                turns += 1
+
+        counting = asyncio.create_task(count())
+        _, examples = await work.read(len(body), None, read_examples, body)
+        counting.cancel()
+        assert len(examples[0]) > 1_000_000
+        assert turns > 20
+
+    run(test)
