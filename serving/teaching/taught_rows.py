@@ -1,7 +1,8 @@
 """Taught rows on disk: one SQLite file a model, which holds whatever was committed after a crash.
 
 Write-ahead log with `synchronous=FULL`: a commit returns once its pages are flushed
-(https://www.sqlite.org/pragma.html#pragma_synchronous). The file is locked for one process.
+(https://www.sqlite.org/pragma.html#pragma_synchronous). The file is locked for one process, and
+private to its user. What is deleted is overwritten with zeros.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import os
 import sqlite3
 import threading
 import time
@@ -81,10 +83,13 @@ class TaughtRows:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.RLock()
         with self._errors():
+            # SQLite gives its log the mode that the file has.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            path.chmod(0o600)
             self._connection = sqlite3.connect(
                 path, timeout=0.0, check_same_thread=False, isolation_level=None
             )
@@ -107,6 +112,7 @@ class TaughtRows:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
+            "secure_delete=ON",
         ):
             self._connection.execute(f"PRAGMA {pragma}")
         with self._transaction():
@@ -123,20 +129,29 @@ class TaughtRows:
                     f"{self._path} has taught rows of another format. "
                     f"Received: {version}, expected: {FORMAT}",
                 )
+        self.scrub()
+
+    def scrub(self) -> None:
+        """Empties the write-ahead log, in which deleted rows may still stand."""
+        with self._lock, self._errors():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            locked = "locked" in str(error)
+        except (OSError, sqlite3.Error) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
+            locked = "locked" in reason
             raise ServingError(
                 grpc.StatusCode.FAILED_PRECONDITION if locked else grpc.StatusCode.UNAVAILABLE,
                 f"Another server uses the taught rows in {self._path.name}"
                 if locked
-                else f"The taught rows in {self._path.name} cannot be read or written: {error}",
+                else f"The taught rows in {self._path.name} cannot be read or written: {reason}",
                 # Other errors than these are of the file, and stay.
-                retry_after=RETRY_SECONDS if isinstance(error, sqlite3.OperationalError) else None,
+                retry_after=RETRY_SECONDS
+                if isinstance(error, OSError | sqlite3.OperationalError)
+                else None,
             ) from error
 
     @contextlib.contextmanager

@@ -165,11 +165,20 @@ class Teacher:
         for place, version in enumerate(self._versions):
             new = {row: group.embeddings[key][place] for row, key in group.added.items()}
             version.show(self._rows, new)
+        if any(not request.rows for request in pending):
+            self._scrub()
         for request, result in zip(pending, results, strict=True):
             if isinstance(result, ServingError):
                 request.done.set_exception(result)
             else:
                 request.done.set_result(result)
+
+    def _scrub(self) -> None:
+        try:
+            self.store.scrub()
+        except ServingError as error:
+            # They are forgotten all the same, and leave the file with the next ones or at the end.
+            log.warning("Forgotten rows may still stand in the file: %s", error.message)
 
     def _embed(self, group: _Group) -> None:
         """Embeds all images of the group; answers the requests of which one cannot be."""

@@ -88,6 +88,33 @@ def test_embeddings_of_other_encoders_can_be_dropped(path: Path) -> None:
     assert [bool(store.embeddings(fingerprint)) for fingerprint in "abc"] == [True, False, True]
 
 
+def test_what_is_deleted_is_gone_from_the_files(path: Path) -> None:
+    store = TaughtRows(path)
+    ids = add(store, *[NewRow(b"secret %d" % n * 2000, "hidden label", "s.png") for n in range(5)])
+    kept = add(store, cat(1))
+    with store.transaction():
+        store.delete(ids)
+    store.scrub()
+    # Still open: a killed server leaves these bytes behind.
+    left = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    assert b"secret" not in left and b"hidden label" not in left
+    assert b"image 1" in left
+    assert [row.id for row in store.all_rows()] == kept
+
+
+def test_files_are_private(path: Path) -> None:
+    store = TaughtRows(path)
+    add(store, cat(1))
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    files = list(path.parent.iterdir())
+    assert len(files) > 1
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    store.close()
+    path.chmod(0o644)
+    TaughtRows(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_failed_transaction_leaves_nothing(path: Path) -> None:
     store = TaughtRows(path)
     with pytest.raises(RuntimeError), store.transaction():
