@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from serving.engine.batching_settings import BatchingSettings
+from serving.log_lines import OneLineFormatter
 from serving.protocol import tokens
 from serving.settings import MIB, Settings
 
@@ -29,14 +30,14 @@ _logger = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until it is told to stop; returns the exit status."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLineFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     before = _leave_on_signals()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         _check(options)
-        if options.host not in _LOOPBACK and not (options.token_file or _environment_token()):
+        if options.host not in _LOOPBACK and not _tokens(options):
             _logger.warning("Whoever reaches %s may use this server: no token is set", options.host)
         # TensorFlow takes seconds to import: only now that the arguments are in order.
         from serving import server
@@ -139,6 +140,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"bearer tokens, one on each line; {TOKEN_VARIABLE} in the environment is one, too",
     )
+    add(
+        "--admin-token-file",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="tokens that are needed to teach and to load models; default: those that may ask may",
+    )
+    add(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which clients call the server, beside localhost, --host and addresses; "
+        "* is any",
+    )
     add("--certificate", type=pathlib.Path, metavar="FILE", help="for TLS on both ports, in PEM")
     add("--private-key", type=pathlib.Path, metavar="FILE", help="of the certificate, in PEM")
     add("--cors", action="store_true", help="let pages of other origins ask")
@@ -210,9 +225,6 @@ def _settings(options: argparse.Namespace) -> Settings:
     path = metrics.DEFAULT_PATH if options.metrics else None
     if options.monitoring_config:
         path = monitoring_config.metrics_path(options.monitoring_config)
-    known = tokens.read(options.token_file) if options.token_file else ()
-    if token := _environment_token():
-        known = (*known, token)
     return Settings(
         host=options.host,
         rest_port=options.rest_port,
@@ -226,7 +238,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         most_requests=options.max_requests,
         request_timeout=options.request_timeout,
         shutdown_timeout=options.shutdown_timeout,
-        tokens=known,
+        allowed_hosts=tuple(options.allowed_host),
+        tokens=_tokens(options),
+        admin_tokens=tokens.read(options.admin_token_file) if options.admin_token_file else (),
         certificate=options.certificate,
         private_key=options.private_key,
         cors=options.cors,
@@ -237,8 +251,11 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-def _environment_token() -> str | None:
-    return os.environ.get(TOKEN_VARIABLE) or None
+def _tokens(options: argparse.Namespace) -> tuple[str, ...]:
+    known = tokens.read(options.token_file) if options.token_file else ()
+    if text := os.environ.get(TOKEN_VARIABLE):
+        known += tokens.parse(text, f"{TOKEN_VARIABLE} in the environment")
+    return known
 
 
 def _batching(options: argparse.Namespace) -> BatchingSettings:

@@ -198,6 +198,7 @@ def _uvicorn_config(app: Starlette, settings: Settings) -> uvicorn.Config:
             seconds=settings.request_timeout,
             most=connection.most_connections(),
         ),
+        ws="none",
         backlog=connection.BACKLOG,
         log_config=None,
         access_log=False,
@@ -216,7 +217,7 @@ def _teachers(settings: Settings) -> Teachers | None:
     if settings.rows_dir is None:
         return None
     try:
-        settings.rows_dir.mkdir(parents=True, exist_ok=True)
+        settings.rows_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(
             f"The folder of taught rows cannot be made: {error.strerror}. "

@@ -13,7 +13,9 @@ class Settings:
     """Ports, limits, security, monitoring and teaching. Sizes are in bytes, times in seconds.
 
     Port 0 lets the system choose. `tokens` are the bearer tokens that open the server; without
-    any it is open. `largest_bodies` is what the bodies of all HTTP requests in progress may have
+    any it is open. `admin_tokens`, where there are any, are needed to teach and to load models, and
+    open all else, too. `allowed_hosts` are names by which the server is called beside `host`,
+    loopback names and addresses; "*" is any. `largest_bodies` is what the bodies of all HTTP requests in progress may have
     together. `metrics_path` None serves no metrics. `rows_dir` keeps the rows that models are
     taught, None teaches none; `page` answers a page at `/`.
     """
@@ -32,7 +34,9 @@ class Settings:
     request_timeout: float = 60.0
     shutdown_timeout: float = 30.0
 
+    allowed_hosts: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
+    admin_tokens: tuple[str, ...] = ()
     certificate: pathlib.Path | None = None
     private_key: pathlib.Path | None = None
     cors: bool = False

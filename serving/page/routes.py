@@ -18,7 +18,7 @@ from starlette.routing import Route
 from serving.engine.models import Models
 from serving.errors import ServingError
 from serving.page import assets
-from serving.protocol.http.guard import json_error
+from serving.protocol.http.answers import json_error
 from serving.teaching.export_facts import read_export_facts
 from serving.teaching.teachers import Teachers
 
@@ -55,7 +55,7 @@ def routes(models: Models, teachers: Teachers | None) -> list[Route]:
         *files,
         Route("/page/models", page.models),
         Route("/page/models/{name:path}/map", page.map),
-        Route("/page/models/{name:path}/thumbnails/{row:int}", page.thumbnail),
+        Route("/page/models/{name:path}/thumbnails/{row}", page.thumbnail),
     ]
 
 
@@ -100,7 +100,11 @@ class Page:
     async def thumbnail(self, request: Request) -> Response:
         """The picture of one row of the bank."""
         row = request.path_params["row"]
-        return await self._asset(request, lambda path: assets.thumbnail(path, row), "image/webp")
+        if len(row) > 9 or not (row.isascii() and row.isdigit()):
+            return json_error(404, "The export has none")
+        return await self._asset(
+            request, lambda path: assets.thumbnail(path, int(row)), "image/webp"
+        )
 
     async def _asset(
         self, request: Request, read: Callable[[Path], bytes | None], kind: str

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from serving.engine.models import Models
 from serving.errors import ServingError, invalid
+from serving.protocol import tokens
 from serving.protocol.http.guard import DEADLINE
 from serving.teaching.export_facts import read_export_facts
 from serving.teaching.new_rows import RowsRefusedError, read_rows
@@ -112,20 +113,13 @@ class RowsApi:
 
         Raises:
             ServingError: NOT_FOUND for an unknown model, FAILED_PRECONDITION with the reason for
-                one that cannot be taught, PERMISSION_DENIED for a change by a foreign page.
+                one that cannot be taught, UNAUTHENTICATED for a change without the token it needs.
         """
-        # Browsers let any page post to a server on loopback, and say so in this header
-        # (https://www.w3.org/TR/fetch-metadata/).
-        site = request.headers.get("sec-fetch-site")
-        if (
-            request.method != "GET"
-            and site in ("cross-site", "same-site")
-            and not request.app.state.settings.cors
+        settings = request.app.state.settings
+        if request.method != "GET" and not tokens.may_administer(
+            request.headers.get("authorization"), settings
         ):
-            raise ServingError(
-                grpc.StatusCode.PERMISSION_DENIED,
-                "Pages of other origins may not change what a model was taught; --cors lets them",
-            )
+            raise ServingError(grpc.StatusCode.UNAUTHENTICATED, tokens.ADMIN_NEEDED)
         name = request.path_params["name"]
         with self._models.use(name) as version:
             facts = read_export_facts(version.path)

@@ -23,7 +23,7 @@ from serving.settings import Settings
         (["--model", "m={tmp}", "--model", "m={tmp}"], "Illegal to list model m multiple times"),
         (["--model-config", "{tmp}/none"], "Cannot read {tmp}/none: No such file or directory"),
         (["--model-config", "{tmp}/bad"], "{tmp}/bad is no model_config_list in text form: 1:"),
-        (["--model", "m={tmp}", "--token-file", "{tmp}/empty"], "A token file has a token on each"),
+        (["--model", "m={tmp}", "--token-file", "{tmp}/empty"], "A bearer token is needed on each"),
         (["--model", "m={tmp}", "--certificate", "{tmp}/bad"], "TLS needs --certificate and --pri"),
         (["--model", "m={tmp}", "--max-rows", "0"], "--max-rows must be more than 0, and"),
         (
@@ -59,11 +59,21 @@ def test_the_options_defaults_are_the_settings() -> None:
 
 def test_options(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tokens").write_text("one\n")
-    monkeypatch.setenv(command.TOKEN_VARIABLE, "two")
-    chosen = options("--token-file", f"{tmp_path}/tokens", "--metrics", "--max-body-mib", "0.5")
-    assert chosen.tokens == ("one", "two")
+    (tmp_path / "admins").write_text("three\n")
+    monkeypatch.setenv(command.TOKEN_VARIABLE, " two\n")
+    files = ("--token-file", f"{tmp_path}/tokens", "--admin-token-file", f"{tmp_path}/admins")
+    chosen = options(*files, "--metrics", "--max-body-mib", "0.5", "--allowed-host", "a.example")
+    assert (chosen.tokens, chosen.admin_tokens) == (("one", "two"), ("three",))
+    assert chosen.allowed_hosts == ("a.example",)
     assert chosen.metrics_path == "/monitoring/prometheus/metrics"
     assert chosen.largest_body == 1 << 19
+
+
+@pytest.mark.parametrize("text", [" ", "one two", "tökén"])
+def test_a_token_of_the_environment_is_checked(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(command.TOKEN_VARIABLE, text)
+    with pytest.raises(ValueError, match="SERVING_TOKEN in the environment"):
+        options()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from serving.settings import Settings
 
 _SERVICES = ("", services.PredictionService.NAME, services.ModelService.NAME)
 _HEALTH = "/grpc.health.v1.Health/"
+_ADMINISTERS = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 
 
 class GrpcServer:
@@ -29,7 +30,7 @@ class GrpcServer:
             RuntimeError: if the port cannot be bound.
         """
         self._server = grpc.aio.server(
-            interceptors=[_TokenInterceptor(settings.tokens)] if settings.tokens else [],
+            interceptors=[_TokenInterceptor(settings)],
             maximum_concurrent_rpcs=settings.most_requests,
             options=[
                 ("grpc.max_receive_message_length", settings.largest_body),
@@ -73,11 +74,10 @@ class GrpcServer:
 
 
 class _TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses calls without a token; health stays open."""
+    """Refuses calls without the token that they need; health needs none."""
 
-    def __init__(self, known: tuple[str, ...]) -> None:
-        self._tokens = known
-        self._refusal: grpc.RpcMethodHandler = grpc.unary_unary_rpc_method_handler(_refuse)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     async def intercept_service(
         self,
@@ -85,16 +85,23 @@ class _TokenInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler | None:
         """The handler of a call, or one that refuses it."""
+        method = handler_call_details.method
         metadata: dict[str, Any] = dict(handler_call_details.invocation_metadata)
-        if handler_call_details.method.startswith(_HEALTH) or tokens.permits(
-            metadata.get("authorization"), self._tokens
-        ):
+        authorization = metadata.get("authorization")
+        if method.startswith(_HEALTH):
             return await continuation(handler_call_details)
-        return self._refusal
+        if not tokens.may_ask(authorization, self._settings):
+            return _refusal(tokens.NEEDED)
+        if method == _ADMINISTERS and not tokens.may_administer(authorization, self._settings):
+            return _refusal(tokens.ADMIN_NEEDED)
+        return await continuation(handler_call_details)
 
 
-async def _refuse(request: bytes, context: grpc.aio.ServicerContext) -> NoReturn:
-    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "A bearer token is needed")
+def _refusal(message: str) -> grpc.RpcMethodHandler:
+    async def refuse(request: bytes, context: grpc.aio.ServicerContext) -> NoReturn:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
+
+    return grpc.unary_unary_rpc_method_handler(refuse)
 
 
 def _health_handlers(health: health_aio.HealthServicer) -> grpc.GenericRpcHandler:

@@ -6,6 +6,7 @@ import asyncio
 import resource
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Of a request line with headers, of trailers, or of what stands between two chunks of a body.
@@ -75,6 +76,13 @@ class LimitedProtocol(HttpToolsProtocol):
         """Stops the clock."""
         self._stop_clock()
         super().connection_lost(exc)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Goes on with HTTP/1.1 after an offer to speak something else, without a line in the log.
+
+        uvicorn's parser stays where it is, and takes no further request of the connection.
+        """
+        self.parser = httptools.HttpRequestParser(self)
 
     def _close_later(self) -> None:
         self._stop_clock()

@@ -1,4 +1,4 @@
-"""What every HTTP request passes before it is answered: token, number, size, time."""
+"""What every HTTP request passes before it is answered: host, token, number, size, time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.protocol import tokens
 from serving.protocol.http import request_body
+from serving.protocol.http.answers import json_error
+from serving.protocol.http.visitors import Visitors
 from serving.protocol.work import SMALL, Work
 from serving.settings import Settings
 
@@ -25,16 +26,11 @@ DEADLINE = "serving.deadline"
 _logger = logging.getLogger(__name__)
 
 
-def json_error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """An answer whose body is `{"error": message}`."""
-    body = orjson.dumps({"error": message.encode(errors="replace").decode()})
-    return Response(body, status, headers, media_type="application/json")
-
-
 class Guard:
     """ASGI middleware. The application gets requests whose body is complete and decompressed.
 
-    Without a token it answers 401, beyond the number of requests at a time 429, for bodies too
+    It answers 403 to hosts and pages that do not belong (see `visitors`), 400 to upgrades to other
+    protocols, 401 without a token, beyond the number of requests at a time 429, for bodies too
     large 413 or too slow 408, 503 for one that finds no room beside the others, and 504 when the
     time is over. A client that goes away cancels its
     request. What goes wrong inside is logged, and 500 tells no more.
@@ -43,22 +39,24 @@ class Guard:
     def __init__(
         self, app: ASGIApp, settings: Settings, work: Work, open_paths: frozenset[str] = frozenset()
     ) -> None:
-        """`open_paths` pass unguarded, as `OPEN_PATHS` do; `work` decompresses bodies."""
+        """`open_paths` need no token and have no limits, as `OPEN_PATHS`; `work` decompresses."""
         self._app = app
         self._settings = settings
         self._work = work
         self._open_paths = OPEN_PATHS | open_paths
+        self._visitors = Visitors(settings)
         self._active = 0
         self._room = request_body.Room(settings.largest_bodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["type"] != "http" or scope["path"] in self._open_paths:
-            await self._app(scope, receive, send)
-            return
         answer = _Answer(send, self._cors_headers() if self._settings.cors else ())
         headers = dict(scope["headers"])
-        refusal = self._refuse(scope, headers)
+        refusal = self._visitors.refuse(scope, headers)
+        if not refusal and scope["path"] in self._open_paths:
+            await self._app(scope, receive, answer.send)
+            return
+        refusal = refusal or self._refuse(scope, headers)
         if refusal:
             await refusal(scope, receive, answer.send)
             return
@@ -72,7 +70,7 @@ class Guard:
             retry = {"Retry-After": "1"} if error.status == 503 else None
             await json_error(error.status, error.message, retry)(scope, receive, answer.send)
         except Exception:
-            _logger.exception("%s %s failed", scope["method"], scope["path"])
+            _logger.exception("%s %r failed", scope["method"], scope["path"])
             if not answer.started:
                 await json_error(500, "Internal error")(scope, receive, answer.send)
         finally:
@@ -82,8 +80,8 @@ class Guard:
         if self._settings.cors and scope["method"] == "OPTIONS" and b"origin" in headers:
             return Response()
         authorization = headers.get(b"authorization", b"").decode("latin-1")
-        if self._settings.tokens and not tokens.permits(authorization, self._settings.tokens):
-            return json_error(401, "A bearer token is needed", {"WWW-Authenticate": "Bearer"})
+        if not tokens.may_ask(authorization, self._settings):
+            return json_error(401, tokens.NEEDED, {"WWW-Authenticate": "Bearer"})
         if self._active >= self._settings.most_requests:
             return json_error(429, "Too many requests at a time", {"Retry-After": "1"})
         return None
@@ -158,7 +156,8 @@ class Guard:
         return plain
 
     def _cors_headers(self) -> Iterable[tuple[bytes, bytes]]:
-        allowed = b"Content-Type, Authorization" if self._settings.tokens else b"Content-Type"
+        guarded = self._settings.tokens or self._settings.admin_tokens
+        allowed = b"Content-Type, Authorization" if guarded else b"Content-Type"
         return (
             (b"access-control-allow-origin", b"*"),
             (b"access-control-allow-methods", b"POST, GET"),

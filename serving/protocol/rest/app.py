@@ -27,7 +27,8 @@ from serving import metrics
 from serving.engine.models import Models
 from serving.errors import ServingError, invalid
 from serving.protocol import model_info
-from serving.protocol.http.guard import DEADLINE, Guard, json_error
+from serving.protocol.http.answers import json_error
+from serving.protocol.http.guard import DEADLINE, Guard
 from serving.protocol.inference import Inference
 from serving.protocol.request_checks import Limits
 from serving.protocol.rest import json_outputs
@@ -203,10 +204,9 @@ def _spec(match: re.Match[str]) -> ModelSpec:
     """The model, version and label of a path; names are percent-decoded, and never paths."""
     spec = ModelSpec(name=unquote(match[1]))
     if match[2]:
-        if int(match[2]) >= 1 << 63:
-            raise invalid(
-                f"Failed to convert version: {match[2]} to numeric.",
-            )
+        # int() itself refuses some thousands of digits.
+        if len(match[2]) > 19 or int(match[2]) >= 1 << 63:
+            raise invalid(f"Failed to convert version: {match[2][:50]} to numeric.")
         spec.version.value = int(match[2])
     if match[3]:
         spec.version_label = unquote(match[3])

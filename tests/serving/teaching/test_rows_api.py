@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+import grpc
 import pytest
+from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from tests.serving.running import Running, running
 
@@ -55,14 +57,45 @@ def test_taught_class_shows_in_the_next_answer(server: Running, row) -> None:
     assert "blue" not in classes(server, row(9))
 
 
-def test_foreign_pages_do_not_teach(server: Running, row) -> None:
+def test_foreign_pages_neither_ask_nor_teach(server: Running, row) -> None:
     body = json.dumps({"rows": [row(0)]}).encode()
-    for method, path in (("POST", ROWS), ("DELETE", f"{ROWS}/-2"), ("DELETE", f"{ROWS}?label=x")):
-        for site in ("cross-site", "same-site"):
-            answer = server.ask(method, path, body, {"Sec-Fetch-Site": site})
-            assert answer.status == 403, answer.body
+    port = server.server.rest_port
+    for method, path in (
+        ("POST", ROWS),
+        ("GET", ROWS),
+        ("DELETE", f"{ROWS}?label=x"),
+        ("POST", "/v1/models/colours:predict"),
+        ("GET", "/page/models"),
+    ):
+        for headers in ({"Origin": "http://127.0.0.1:1"}, {"Host": f"evil.example:{port}"}):
+            assert server.ask(method, path, body, headers).status == 403, headers
     assert ask(server, "GET", ROWS)["total"] == 0
-    assert server.ask("POST", ROWS, body, {"Sec-Fetch-Site": "same-origin"}).status == 200
+    own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
+    assert server.ask("POST", ROWS, body, own).status == 200
+
+
+def test_teaching_may_need_a_token_of_its_own(exports, tmp_path, row) -> None:
+    body = json.dumps({"rows": [row(0)]}).encode()
+    settings = {"rows_dir": tmp_path / "rows", "admin_tokens": ("admin",), "tokens": ("one",)}
+    with running({"colours": exports / "colours"}, **settings) as server:
+        for token, method, path, status in (
+            ("one", "GET", ROWS, 200),
+            ("one", "POST", ROWS, 401),
+            ("one", "DELETE", f"{ROWS}?label=blue", 401),
+            ("admin", "POST", ROWS, 200),
+            ("admin", "GET", ROWS, 200),
+            ("other", "GET", ROWS, 401),
+        ):
+            headers = {"Authorization": f"Bearer {token}"}
+            assert server.ask(method, path, body, headers).status == status, (token, method)
+        with server.channel() as channel:
+            reload = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
+            request = model_management_pb2.ReloadConfigRequest()
+            for token, code in (("one", "UNAUTHENTICATED"), ("admin", "INVALID_ARGUMENT")):
+                with pytest.raises(grpc.RpcError) as caught:
+                    reload(request, metadata=[("authorization", f"Bearer {token}")])
+                assert caught.value.code().name == code
+    assert (tmp_path / "rows").stat().st_mode & 0o777 == 0o700
 
 
 def test_rows_are_listed_in_pages_and_shown_with_their_image(server: Running, row) -> None:

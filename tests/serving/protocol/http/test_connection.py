@@ -15,7 +15,7 @@ from serving.protocol.http import connection
 from tests.serving.running import Running, running
 
 SECONDS = 0.4
-WHOLE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+WHOLE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HALF = WHOLE[:-2]
 
 
@@ -97,3 +97,20 @@ def test_the_clock_starts_anew_with_each_request(impatient: Running) -> None:
         assert read(answers) == b"HTTP/1.1 200 OK"
         client.sendall(HALF)
         assert answers.read() == b""
+
+
+def test_an_upgrade_that_is_not_taken_leaves_the_connection_in_use(
+    saved_models: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    offer = (
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
+    )
+    with running({"m": saved_models / "half_plus_two"}) as one:
+        with connect(one) as client, client.makefile("rb") as answers:
+            for request in (offer % b"h2c", WHOLE):
+                client.sendall(request)
+                assert read(answers) == b"HTTP/1.1 200 OK"
+        with connect(one) as client, client.makefile("rb") as answers:
+            client.sendall(offer % b"websocket")
+            assert answers.read().startswith(b"HTTP/1.1 400")
+    assert "pgrade" not in caplog.text

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from serving.protocol.http.guard import Guard, json_error
+from serving.protocol.http.answers import json_error
+from serving.protocol.http.guard import Guard
 from serving.protocol.work import Work
 from serving.settings import Settings
 
@@ -35,7 +36,8 @@ class Application:
         return Starlette(
             routes=[
                 Route(f"/{name}", getattr(self, name), methods=["GET", "POST"]) for name in names
-            ],
+            ]
+            + [Route("/broken/{name}", self.broken)],
             middleware=[Middleware(Guard, settings=settings, work=Work())],
         )
 
@@ -59,7 +61,9 @@ class Application:
 
     def client(self, **settings: Any) -> httpx.AsyncClient:
         app = self.app(Settings(**settings))
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test")
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://localhost"
+        )
 
 
 def run(test: Callable[[Application], Any]) -> None:
@@ -119,6 +123,20 @@ def test_tokens_open_all_but_the_probes() -> None:
             for value in ("Bearer one", "bearer two"):
                 response = await client.get("/echo", headers={"Authorization": value})
                 assert response.status_code == 200, value
+
+    run(test)
+
+
+def test_strangers_are_refused_before_all_else() -> None:
+    async def test(application: Application) -> None:
+        async with application.client(tokens=("one",)) as client:
+            for path in ("/echo", "/healthz"):
+                for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+                    assert (await client.post(path, headers=headers)).status_code == 403
+                upgrade = {"Upgrade": "WebSocket", "Connection": "Upgrade"}
+                response = await client.get(path, headers=upgrade)
+                assert response.status_code == 400
+                assert response.headers["connection"] == "close"
 
     run(test)
 
@@ -185,7 +203,12 @@ def test_a_client_that_goes_away_ends_its_request() -> None:
     async def test(application: Application) -> None:
         messages = asyncio.Queue()
         await messages.put({"type": "http.request", "body": b"", "more_body": False})
-        scope = {"type": "http", "method": "GET", "path": "/slow", "headers": []}
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/slow",
+            "headers": [(b"host", b"localhost")],
+        }
         scope |= {"query_string": b"", "raw_path": b"/slow", "root_path": ""}
 
         async def send(message: Any) -> None:
@@ -211,6 +234,15 @@ def test_failures_tell_nothing_of_the_inside(caplog: pytest.LogCaptureFixture) -
 
     run(test)
     assert "a secret of the inside" in caplog.text
+
+
+def test_a_path_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(application: Application) -> None:
+        async with application.client() as client:
+            assert (await client.get("/broken/%0aforged")).status_code == 500
+
+    run(test)
+    assert "\nforged" not in caplog.messages[0]
 
 
 def test_errors_are_json_whatever_they_hold() -> None:
