@@ -246,7 +246,7 @@ def test_an_unfinished_run_with_rows_of_ones_own(unfinished, tmp_path, monkeypat
     output = tmp_path / "out"
     arguments = [str(unfinished), "--output", str(output), "--rows", str(gallery), "--thumbnails"]
     assert export.main(arguments) == 0
-    assert "the run is not over: exporting its last checkpoint, after 1 epochs" in (
+    assert "the run is not over: exporting its last checkpoint, after 6 epochs" in (
         capsys.readouterr().out
     )
     loaded = Loaded(output / "1")

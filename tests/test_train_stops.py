@@ -77,7 +77,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(trained_run, tmp_pa
     assert without_times(rows(whole)) == without_times(rows(killed))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# SIGINT also by test_ctrl_c_on_the_command_line.
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_stops_in_the_middle_of_an_epoch_and_nothing_is_lost(
     trained_run, tmp_path, number, capsys, monkeypatch
 ):

@@ -9,7 +9,6 @@ import pathlib
 import sys
 
 import numpy as np
-import parity
 import tensorflow as tf
 
 import and_tf
@@ -18,6 +17,7 @@ from and_tf.distribution.cluster import Cluster
 from and_tf.distribution.devices import choose_strategy
 from and_tf.distribution.workers import Workers
 from and_tf.method.sharded_bank import ShardedBank
+from tests.distribution import parity
 
 
 def data() -> and_tf.data.ImageSet:

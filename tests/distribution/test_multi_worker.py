@@ -10,6 +10,8 @@ import time
 import numpy as np
 import pytest
 
+from and_tf import train
+from tests.distribution import multi_worker
 from tests.distribution.worker_processes import said, started
 
 pytestmark = pytest.mark.parity
@@ -18,10 +20,12 @@ TOLERANCE = 1e-5
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def run(folder: pathlib.Path, counts: tuple[int, ...], *arguments: str) -> pathlib.Path:
+def run(folder: pathlib.Path, counts: tuple[int, ...], part: str) -> pathlib.Path:
+    """One worker, which the others are held to, is this process; they are processes of their own."""
+    multi_worker.main(folder, part)
     script = str(HERE / "multi_worker.py")
     for count in counts:
-        with started(count, [script, str(folder), *arguments], folder) as processes:
+        with started(count, [script, str(folder), part], folder) as processes:
             codes = [process.wait(600) for process in processes]
         assert codes == [0] * count, "".join(said(folder, rank) for rank in range(count))
     return folder
@@ -29,12 +33,12 @@ def run(folder: pathlib.Path, counts: tuple[int, ...], *arguments: str) -> pathl
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> pathlib.Path:
-    return run(tmp_path_factory.mktemp("workers"), (1, 2), "some")
+    return run(tmp_path_factory.mktemp("workers"), (2,), "some")
 
 
 @pytest.fixture(scope="module")
 def rest(tmp_path_factory) -> pathlib.Path:
-    return run(tmp_path_factory.mktemp("rest"), (1, 2), "rest")
+    return run(tmp_path_factory.mktemp("rest"), (2,), "rest")
 
 
 def assert_same(folder: pathlib.Path, count: int, bank: str) -> None:
@@ -93,7 +97,7 @@ def test_fifty_steps_are_those_of_one_device(long_folder, count, bank):
 
 @pytest.fixture(scope="module")
 def long_folder(tmp_path_factory) -> pathlib.Path:
-    return run(tmp_path_factory.mktemp("long"), (1, 2, 3), "long")
+    return run(tmp_path_factory.mktemp("long"), (2, 3), "long")
 
 
 OPTIONS = {
@@ -118,7 +122,7 @@ def wait_for(path: pathlib.Path, text: str, seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_that_loses_a_worker_goes_on_on_one(tmp_path):
+def test_a_run_that_loses_a_worker_goes_on_on_one(tmp_path, monkeypatch):
     rows = tmp_path / "run" / "metrics.jsonl"
     with started(2, COMMAND, tmp_path) as processes:
         wait_for(rows, '"epoch", "epoch": 1')
@@ -126,8 +130,8 @@ def test_a_run_that_loses_a_worker_goes_on_on_one(tmp_path):
         assert processes[0].wait(120) == 2
     assert "does not answer any more" in said(tmp_path, 0)
 
-    with started(1, [*COMMAND, "--resume"], tmp_path) as processes:
-        assert processes[0].wait(120) == 0, said(tmp_path, 0)
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*COMMAND[2:], "--resume"]) == 0
     found = [json.loads(line) for line in rows.read_text().splitlines()]
     assert [row["event"] for row in found] == ["untrained", "epoch", "epoch", "round", "epoch"]
 

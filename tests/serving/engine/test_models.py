@@ -569,7 +569,8 @@ def _swap_under_load(
             await _poll_twice(models)
             assert _states(models)[number] == "AVAILABLE"
             assert await _answer(models) == number % 4 + 1
-            assert answered > before
+            while answered == before:  # until a client, too, had an answer
+                await asyncio.sleep(0.001)
             shutil.rmtree(folder / str(number - 1))
             await _drained(models)
             memory.append(psutil.Process().memory_info().rss)
