@@ -10,9 +10,14 @@ INSTALLED := $(VENV)/.installed
 # Left behind by a set-up that was interrupted, which then starts afresh.
 INCOMPLETE := $(VENV)/.incomplete
 
+# XLA compiles quickly rather than well here, since each program runs a few times; as users have it, it
+# compiles among the slow tests.
+SUITE := XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" $(RUN) -m pytest -m "not slow" \
+    -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 SUITABLE := -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(VERSIONS)".split())'
 
-.PHONY: help demo test parity slow lint rooms lock clean FORCE
+.PHONY: help demo test coverage parity slow lint rooms lock clean FORCE
 
 help: ## Say what can be made (PYTHON=/path/to/python chooses the Python)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -20,11 +25,11 @@ help: ## Say what can be made (PYTHON=/path/to/python chooses the Python)
 demo: $(INSTALLED) ## Train on images that come along; the result is in runs/demo
 	$(RUN) -m and_tf.train --run-dir runs/demo --overwrite
 
-# XLA compiles quickly rather than well here, since each program runs a few times; as users have it, it
-# compiles among the slow tests.
 test: $(INSTALLED) ## Run the tests
-	XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" $(RUN) -m pytest -m "not slow" \
-	    -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(SUITE)
+
+coverage: $(INSTALLED) ## Say which lines and branches the tests leave out
+	$(SUITE) --cov
 
 parity: $(INSTALLED) ## Hold several devices to the results of one
 	$(RUN) -m pytest -m parity
@@ -49,7 +54,7 @@ lock: $(INSTALLED) ## Choose the newest dependencies that setup.cfg allows
 	mv requirements.new requirements.lock
 
 clean: ## Remove the environment and what tools leave behind, but no runs
-	rm -rf $(VENV) build dist *.egg-info .import_linter_cache .mypy_cache .pytest_cache .ruff_cache requirements.new
+	rm -rf $(VENV) build dist *.egg-info .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache requirements.new
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A Python asked for by name replaces an environment that was made with another.
