@@ -22,6 +22,7 @@ from serving.engine.models import Models
 from serving.errors import ServingError
 from serving.metrics import Metrics
 from serving.page import routes as page
+from serving.protocol import open_files
 from serving.protocol.grpc.server import GrpcServer
 from serving.protocol.http import connection
 from serving.protocol.rest.app import build_app
@@ -196,10 +197,8 @@ def _uvicorn_config(app: Starlette, settings: Settings) -> uvicorn.Config:
         http=functools.partial(  # type: ignore[arg-type]
             connection.LimitedProtocol,
             seconds=settings.request_timeout,
-            most=connection.most_connections(),
         ),
         ws="none",
-        backlog=connection.BACKLOG,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -228,9 +227,7 @@ def _teachers(settings: Settings) -> Teachers | None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends at once (TCP_NODELAY) where the protocol is named; `create_server` does not
-    # name it, and then an answer of two packets waits 40 ms for the client to acknowledge one.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = open_files.LimitedListener(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -42,11 +42,17 @@ class Batcher:
         servable: Servable,
         settings: BatchingSettings,
         on_batch: Callable[[BatchRecord], None] | None = None,
+        *,
+        split: bool = False,
     ) -> None:
-        """`on_batch` is called on the event loop after each run."""
+        """`on_batch` is called on the event loop after each run.
+
+        With `split` a batch size of 1 does not mean that requests run as they are, but row by row.
+        """
         self._servable = servable
         self._settings = settings
         self._on_batch = on_batch
+        self._joins = settings.max_batch_size > 1 or split
         self._queue = RequestQueue(settings)
         self._running = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -95,12 +101,24 @@ class Batcher:
         try:
             # Event loops count time as time.monotonic() does.
             async with asyncio.timeout_at(deadline):
-                answers = [await request.future for request in requests]
+                results = [await request.future for request in requests]
         except TimeoutError:
             raise deadline_exceeded() from None
         finally:
             for request in requests:
                 self._let_go(request)
+            # An error keeps the frames that it went through: were it kept by them, so would be the
+            # inputs.
+            del request, requests
+        answers = []
+        while results:
+            result = results.pop(0)
+            if isinstance(result, BaseException):
+                try:
+                    raise result
+                finally:
+                    del result
+            answers.append(result)
         if len(answers) == 1:
             return answers[0]
         if self._rows(signature_name, inputs, names) is None:  # which the parts have shown
@@ -137,7 +155,7 @@ class Batcher:
         """The rows of a request that may be joined; None or 0 for one that runs alone."""
         of_rows = self._outputs_of_rows.get(signature_name)
         if (
-            self._settings.max_batch_size == 1
+            not self._joins
             or of_rows is None
             or not of_rows.issuperset(outputs)
             or inputs.keys() != self._servable.signatures[signature_name].inputs.keys()
@@ -158,12 +176,10 @@ class Batcher:
 
     def _let_go(self, request: Request) -> None:
         """Takes back a request whose answer nobody waits for any more."""
-        if request.future.done():
-            if not request.future.cancelled():
-                request.future.exception()  # marks it as seen
-                return
-        else:
-            request.future.cancel()
+        if request.future.done() and not request.future.cancelled():
+            del request.future  # so that an error is not kept by the frame that ran the request
+            return
+        request.future.cancel()
         self._queue.remove(request)
 
     def _start_ready(self) -> None:
@@ -231,7 +247,7 @@ class Batcher:
             # Which of them is at fault shows when each runs alone.
             self._queue.add_first([request for request in batch if not request.future.done()])
         elif not batch[0].future.done():
-            batch[0].future.set_exception(error)
+            batch[0].future.set_result(error)
         self._start_ready()
 
     def _learn(self, record: BatchRecord, joinable: bool) -> None:

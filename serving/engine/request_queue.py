@@ -16,14 +16,17 @@ Answer = dict[str, np.ndarray]
 
 @dataclasses.dataclass(eq=False, slots=True)
 class Request:
-    """What waits for an answer. Requests of an equal `kind` may be joined, None with none."""
+    """What waits for an answer, or for the error instead of one.
+
+    Requests of an equal `kind` may be joined, None with none.
+    """
 
     signature_name: str
     inputs: Mapping[str, np.ndarray]
     outputs: tuple[str, ...]
     rows: int
     kind: tuple | None
-    future: asyncio.Future[Answer]
+    future: asyncio.Future[Answer | BaseException]
     arrived: float
 
     @property

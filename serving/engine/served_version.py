@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -37,6 +38,12 @@ class ServedVersion:
         self._before_close = before_close
         observe = None if on_batch is None else lambda record: on_batch(self, record)
         self._batcher = Batcher(servable, batching, observe)
+        # What takes long row by row would hold up whoever is in the same batch, and all rows at
+        # once would take their memory at once.
+        slowly = dataclasses.replace(
+            batching, max_batch_size=1, allowed_batch_sizes=(), num_batch_threads=1
+        )
+        self._slow_batcher = Batcher(servable, slowly, observe, split=True)
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -54,7 +61,7 @@ class ServedVersion:
     @property
     def queued_rows(self) -> int:
         """Rows of requests that wait for a batch."""
-        return self._batcher.queued_rows
+        return self._batcher.queued_rows + self._slow_batcher.queued_rows
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[ServedVersion]:
@@ -74,9 +81,15 @@ class ServedVersion:
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str] | None = None,
         deadline: float | None = None,
+        *,
+        slow: bool = False,
     ) -> dict[str, np.ndarray]:
-        """As Batcher.run: a signature's answer, computed in a batch with other requests'."""
-        return await self._batcher.run(signature_name, inputs, outputs, deadline)
+        """As Batcher.run: a signature's answer, computed in a batch with other requests'.
+
+        A `slow` request is computed row by row, beside the others.
+        """
+        batcher = self._slow_batcher if slow else self._batcher
+        return await batcher.run(signature_name, inputs, outputs, deadline)
 
     async def drain(self) -> None:
         """Waits until nobody uses the version, then frees it."""
@@ -85,6 +98,7 @@ class ServedVersion:
 
     def _close(self) -> None:
         self._batcher.close()
+        self._slow_batcher.close()
         if self._before_close is not None:
             self._before_close()
         self.servable.close()

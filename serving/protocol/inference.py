@@ -165,7 +165,11 @@ class Inference:
     ) -> dict[str, np.ndarray]:
         start = time.perf_counter()
         results = await version.run(
-            question.signature_name, question.inputs, question.outputs or None, deadline
+            question.signature_name,
+            question.inputs,
+            question.outputs or None,
+            deadline,
+            slow=question.slow,
         )
         self._metrics.observe_run(version.name, api, time.perf_counter() - start)
         return results

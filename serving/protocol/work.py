@@ -97,9 +97,13 @@ class Work:
             process.end()
             raise
         self._idle.append(process)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        finally:
+            # An error keeps this frame: were it kept by it, the request would stay with both.
+            del answer, call
 
 
 class _Process:

@@ -27,7 +27,7 @@ TOO_MUCH = f"The request is too complex: reading it takes more than {MEMORY >> 2
 def send(file: IO[bytes], value: Any) -> None:
     """Writes a value; large buffers are not copied."""
     buffers: list[pickle.PickleBuffer] = []
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         value = tuple(map(_lent, value))
     head = pickle.dumps(_lent(value), protocol=5, buffer_callback=buffers.append)
     pieces = [memoryview(head), *(buffer.raw() for buffer in buffers)]

@@ -13,6 +13,7 @@ from serving.metrics import Metrics
 from serving.protocol import tokens
 from serving.protocol.grpc import services
 from serving.protocol.inference import Inference
+from serving.protocol.open_files import most_connections
 from serving.settings import Settings
 
 _SERVICES = ("", services.PredictionService.NAME, services.ModelService.NAME)
@@ -35,6 +36,9 @@ class GrpcServer:
             options=[
                 ("grpc.max_receive_message_length", settings.largest_body),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_allowed_incoming_connections", most_connections()),
+                # Until a connection has said that it speaks HTTP/2, and over TLS.
+                ("grpc.server_handshake_timeout_ms", round(1000 * settings.request_timeout)),
                 # A port in use is an error, not shared.
                 ("grpc.so_reuseport", 0),
             ],

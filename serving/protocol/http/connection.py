@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from typing import Any
 
 import httptools
@@ -11,17 +10,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Of a request line with headers, of trailers, or of what stands between two chunks of a body.
 MOST_BYTES = 1 << 16
-# asyncio accepts so many connections before it looks at any: they come on top of those allowed.
-BACKLOG = 128
-
-
-def most_connections() -> int:
-    """How many connections a server may hold: half of the files that the process may open.
-
-    Without files left asyncio accepts nothing, and says so thousands of times a second.
-    """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 8192 if soft == resource.RLIM_INFINITY else min(soft // 2, 8192)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -29,24 +17,20 @@ class LimitedProtocol(HttpToolsProtocol):
 
     uvicorn itself ends idle connections after their first answer alone, lets headers trickle, and
     takes any number of them. `seconds` count from the connection's start, and from the first byte
-    of each further request. Of more than `most` connections the new ones are closed. Bytes are counted by what arrives together, so not to the byte.
+    of each further request. Bytes are counted by what arrives together, so not to the byte.
     """
 
-    def __init__(self, *arguments: Any, seconds: float, most: int, **options: Any) -> None:
+    def __init__(self, *arguments: Any, seconds: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._most = most
         self._seconds = seconds
         self._closing: asyncio.TimerHandle | None = None
         self._unread = 0
 
     # asyncio declares any transport, uvicorn the one that streams have.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock, or closes what is too many."""
+        """Starts the clock."""
         super().connection_made(transport)
-        if len(self.connections) > self._most:
-            transport.close()
-        else:
-            self._close_later()
+        self._close_later()
 
     def data_received(self, data: bytes) -> None:
         """Closes the connection if too much has come that is neither body nor whole headers."""

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
-from serving.protocol.http import connection
+from serving.protocol import open_files
 from tests.serving.running import Running, running
 
 SECONDS = 0.4
@@ -76,7 +76,7 @@ def test_it_is_closed_when_the_headers_do_not_end(saved_models, endless: bytes) 
 def test_too_many_connections_are_closed(
     saved_models: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "most_connections", lambda: 2)
+    monkeypatch.setattr(open_files, "most_connections", lambda: 2)
     with contextlib.ExitStack() as stack:
         one = stack.enter_context(running({"m": saved_models / "half_plus_two"}))
         first, second, third = (stack.enter_context(connect(one)) for _ in range(3))
