@@ -7,10 +7,12 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import pathlib
 import signal
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 
 import uvicorn
@@ -32,6 +34,8 @@ from serving.teaching.teachers import Teachers
 
 # How often health asks the models whether all are available.
 _HEALTH_SECONDS = 0.25
+# Of the time to stop: for the requests in progress. The rest is for what they leave behind.
+_ANSWERING_SHARE = 0.8
 
 _logger = logging.getLogger(__name__)
 
@@ -111,16 +115,16 @@ class Server:
 
     async def stop(self) -> None:
         """Becomes unready, finishes what is in progress within the time limit, frees the models."""
-        seconds = self._settings.shutdown_timeout
+        seconds = _ANSWERING_SHARE * self._settings.shutdown_timeout
         self.app.state.closing = True
         self._health_task.cancel()
         self._http.should_exit = True
-        await asyncio.gather(self._http_task, self._grpc.stop(seconds))
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._settings.shutdown_timeout):
+                await asyncio.gather(self._http_task, self._grpc.stop(seconds))
                 await self.models.close()
         except TimeoutError:
-            _logger.warning("Models were still in use after %g s", seconds)
+            _logger.warning("Models are still in use")
         self.app.state.inference.work.close()
         if self._teachers is not None:
             await asyncio.to_thread(self._teachers.close)
@@ -153,8 +157,18 @@ async def run(
     gc.set_threshold(100_000, 20, 20)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # Threads that do not end, in TensorFlow for one, would keep the process. What was taught is on
+    # disk before it is acknowledged.
+    watchdog = threading.Timer(settings.shutdown_timeout, _leave)
+    watchdog.daemon = True
+
+    def begin_to_stop() -> None:
+        if not stop.is_set():
+            stop.set()
+            watchdog.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, begin_to_stop)
     stopping = asyncio.create_task(stop.wait())
     starting = asyncio.create_task(server.start())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -168,6 +182,12 @@ async def run(
     announcing.cancel()
     _logger.info("Stopping")
     await server.stop()
+
+
+def _leave() -> None:
+    _logger.warning("Work was still in progress when the time to stop was over")
+    logging.shutdown()
+    os._exit(1)
 
 
 async def _announce(server: Server, settings: Settings) -> None:
@@ -204,7 +224,8 @@ def _uvicorn_config(app: Starlette, settings: Settings) -> uvicorn.Config:
         lifespan="off",
         server_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=round(settings.shutdown_timeout),
+        # uvicorn declares whole seconds, and passes them on.
+        timeout_graceful_shutdown=_ANSWERING_SHARE * settings.shutdown_timeout,  # type: ignore[arg-type]
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.private_key,
     )

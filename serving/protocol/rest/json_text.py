@@ -22,7 +22,7 @@ MOST_ARRAYS = 1 << 22
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Spellings that RapidJSON takes and the standard library does not, and theirs.
 _SPELLINGS = {"Inf": "Infinity", "-NaN": "NaN"}
-_STRING_OR_SPELLING = re.compile(r'"(?:[^"\\]|\\.)*"|Inf(?!inity)|-NaN', re.DOTALL)
+_STRING_OR_SPELLING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|Inf(?!inity)|-NaN', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
