@@ -190,6 +190,43 @@ def objective_in_parts(folder: pathlib.Path) -> None:
         )
 
 
+def objective_of_a_whole_bank(folder: pathlib.Path) -> None:
+    """Four images, as they are and in two parts, by the logits at once and in blocks."""
+    rows = tf.math.l2_normalize(tf.random.stateless_normal([53, 8], [0, 0]), -1)
+    images = tf.math.l2_normalize(tf.random.stateless_normal([4, 8], [1, 0]), -1)
+
+    def losses_and_gradients(bank: tf.Variable | tf.Tensor, limit: int, x, ids) -> tuple:
+        objective.PLAIN_LOGITS = limit
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            losses = objective.neighbourhood_losses(x, bank, ids[:, None], 0.1)
+        return losses, tape.gradient(losses, x)
+
+    strategy = choose_strategy(2)
+    with strategy.scope():
+        bank = tf.Variable(
+            rows, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+        )
+
+    @tf.function
+    def step(limit: int, x, ids) -> tuple:
+        return strategy.run(lambda x, ids: losses_and_gradients(bank, limit, x, ids), (x, ids))
+
+    def halves(tensor: tf.Tensor):
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.split(tensor, 2)[context.replica_id_in_sync_group]
+        )
+
+    found = {"whole": losses_and_gradients(rows, 1 << 62, images, tf.range(4))}
+    block_rows, objective._BLOCK_ROWS = objective._BLOCK_ROWS, 16
+    for name, limit in (("blocks", 0), ("at once", 1 << 62)):
+        parts = step(limit, halves(images), halves(tf.range(4)))
+        found[name] = [np.concatenate(strategy.experimental_local_results(part)) for part in parts]
+    objective._BLOCK_ROWS = block_rows
+    for name, (losses, gradients) in found.items():
+        np.savez(folder / f"objective {name}.npz", losses=losses, gradients=gradients)
+
+
 def leave_out_on(replicas: int, folder: pathlib.Path) -> None:
     """With gradients that are not finite, once an epoch, on one of the replicas."""
     with choose_strategy(replicas).scope():
@@ -347,6 +384,7 @@ def some(folder: pathlib.Path) -> None:
         train_on(replicas, folder, bank)
     resume_on_others(folder, "1 mirrored", 2, "sharded")
     objective_in_parts(folder)
+    objective_of_a_whole_bank(folder)
     for replicas in (1, 2):
         leave_out_on(replicas, folder)
     normalise_on([7], folder)

@@ -102,6 +102,11 @@ def test_the_objective_of_a_bank_in_parts(folder, temperature):
         )
 
 
+@pytest.mark.parametrize("form", ["blocks", "at once"])
+def test_the_objective_of_a_whole_bank(folder, form):
+    assert_same(folder, "objective whole", f"objective {form}")
+
+
 def test_each_replica_writes_its_own_rows(folder):
     with np.load(folder / "parts 0.02.npz") as found:
         np.testing.assert_array_equal(found["shards"], [(0, 2), (2, 2), (4, 1), (5, 0)])

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -274,52 +271,3 @@ def test_refuses_a_gradient_of_the_gradient_of_the_sweep(fused, in_graph):
 
     with pytest.raises(NotImplementedError, match="first-order gradients only"):
         (tf.function(twice) if in_graph else twice)()
-
-
-REPLICAS = """
-import numpy as np
-import tensorflow as tf
-
-from and_tf.method import objective
-
-objective._BLOCK_ROWS = 16
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-tf.config.experimental.enable_op_determinism()
-rows = tf.math.l2_normalize(tf.random.stateless_normal([53, 8], [0, 0]), -1)
-images = tf.math.l2_normalize(tf.random.stateless_normal([4, 8], [1, 0]), -1)
-
-def losses_and_gradients(bank, limit, x, ids):
-    objective.PLAIN_LOGITS = limit
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        losses = objective.neighbourhood_losses(x, bank, ids[:, None], 0.1)
-    return losses, tape.gradient(losses, x)
-
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-with strategy.scope():
-    bank = tf.Variable(rows, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-
-@tf.function
-def step(limit, x, ids):
-    return strategy.run(lambda x, ids: losses_and_gradients(bank, limit, x, ids), (x, ids))
-
-def halves(tensor):
-    return strategy.experimental_distribute_values_from_function(
-        lambda context: tf.split(tensor, 2)[context.replica_id_in_sync_group])
-
-expected = losses_and_gradients(rows, 1 << 62, images, tf.range(4))
-for limit in (0, 1 << 62):
-    found = step(limit, halves(images), halves(tf.range(4)))
-    for part, whole in zip(found, expected, strict=True):
-        part = np.concatenate(strategy.experimental_local_results(part))
-        np.testing.assert_allclose(part, whole, rtol=1e-5, atol=1e-5)
-print("same")
-"""
-
-
-def test_same_on_two_replicas_with_deterministic_operations():
-    finished = subprocess.run(
-        [sys.executable, "-c", REPLICAS], capture_output=True, check=False, text=True, timeout=300
-    )
-    assert finished.stdout.endswith("same\n"), finished.stderr
