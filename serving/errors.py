@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import grpc
@@ -29,6 +30,10 @@ _HTTP_STATUS = {
     grpc.StatusCode.DATA_LOSS: 500,
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
+_FIRST_OF_MANY = re.compile(
+    r"\d+ root error\(s\) found\.\s+\(0\) [A-Z_]+: (.*?)\s+\(1\) ", re.DOTALL
+)
+_NODES = re.compile(r"\s*\[\[.*?\]\]|\{\{(?:function_)?node [^}]*\}\}\s*")
 _CODE_OF_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -70,5 +75,10 @@ def deadline_exceeded() -> ServingError:
 
 
 def from_tensorflow(error: tf.errors.OpError) -> ServingError:
-    """What TensorFlow raised, under the same code: both count as google.rpc.Code does."""
-    return ServingError(_CODE_OF_NUMBER[error.error_code], error.message)
+    """What TensorFlow raised, under the same code: both count as google.rpc.Code does.
+
+    Without the nodes of the graph that it names, and one error where the same failed many times.
+    """
+    first = _FIRST_OF_MANY.match(error.message)
+    message = _NODES.sub("", first[1] if first else error.message)
+    return ServingError(_CODE_OF_NUMBER[error.error_code], message.strip())

@@ -57,7 +57,10 @@ class GrpcProtocol:
         request = predict_pb2.PredictRequest(model_spec=self._spec)
         request.model_spec.signature_name = signature
         for alias, value in inputs.items():
-            request.inputs[alias].CopyFrom(tf.make_tensor_proto(value))
+            strings = isinstance(value, np.ndarray) and value.dtype == object
+            # Of an empty array it could not tell.
+            dtype = tf.string if strings else None
+            request.inputs[alias].CopyFrom(tf.make_tensor_proto(value, dtype))
         return GrpcCall("Predict", request)
 
     def outputs(

@@ -7,7 +7,9 @@ replies, and returns the result. The blocking and the asyncio client drive the s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterable
+import os
+import re
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -25,6 +27,9 @@ from serving.client.types import (
 )
 
 T = TypeVar("T")
+
+# How the embedded server says which row of a request is at fault.
+_ROW = re.compile(r"Row (\d+): (.*)", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,12 +114,17 @@ class Operations:
     def _on_images(
         self, signature: str, images: Iterable[ImageLike]
     ) -> Steps[dict[str, np.ndarray]]:
+        images = images if isinstance(images, np.ndarray) else list(images)
         encoded = encoded_images(images)
         # No image at all is a request, too: it tells the widths of the empty outputs.
         parts = list(batches(encoded, self._batch_size, self._max_bytes)) or [slice(0, 0)]
         outputs = []
         for part in parts:
-            outputs.append((yield from self.predict(signature, {"image_bytes": encoded[part]})))
+            strings = np.array(encoded[part], object)
+            try:
+                outputs.append((yield from self.predict(signature, {"image_bytes": strings})))
+            except ClientError as error:
+                raise _naming_image(error, images, part.start) from error
         return {
             alias: np.concatenate([output[alias] for output in outputs]) for alias in outputs[0]
         }
@@ -191,6 +201,19 @@ class Operations:
     def _must_teach(self) -> None:
         if not self._protocol.teaches:
             raise ValueError("Teaching goes by REST: make the client with an http or https URL.")
+
+
+def _naming_image(
+    error: ClientError, images: Sequence[ImageLike] | np.ndarray, start: int
+) -> ClientError:
+    """The error with the file, or the number, of the image that it says is at fault."""
+    found = _ROW.match(str(error))
+    if found is None:
+        return error
+    index = start + int(found[1])
+    image = images[index]
+    name = os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {index}"
+    return ClientError(f"{name}: {found[2]}", error.code, error.status)
 
 
 def _text(values: np.ndarray) -> np.ndarray:

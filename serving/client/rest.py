@@ -147,7 +147,8 @@ def parsed_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return json.loads(body)
+        # TensorFlow Serving writes strings as they are, UTF-8 or not.
+        return json.loads(body.decode("utf-8", "surrogateescape"))
 
 
 def _b64(value: bytes) -> dict[str, str]:
@@ -186,7 +187,9 @@ def _array(value: Any, spec: TensorSpec, encoded: bool) -> np.ndarray:
 def _as_bytes(value: Any, encoded: bool) -> Any:
     if isinstance(value, list):
         return [_as_bytes(item, encoded) for item in value]
-    return base64.b64decode(value["b64"]) if encoded else value.encode("utf-8")
+    if isinstance(value, dict) or encoded:
+        return base64.b64decode(value["b64"])
+    return value.encode("utf-8", "surrogateescape")
 
 
 def metadata_from_json(document: dict[str, Any]) -> ModelMetadata:

@@ -134,9 +134,11 @@ class Batcher:
     ) -> list[Request]:
         loop, now = asyncio.get_running_loop(), time.monotonic()
 
-        def request(inputs: Mapping[str, np.ndarray], rows: int, kind: tuple | None) -> Request:
+        def request(
+            inputs: Mapping[str, np.ndarray], rows: int, kind: tuple | None, first_row: int = 0
+        ) -> Request:
             future = loop.create_future()
-            return Request(signature_name, inputs, outputs, rows, kind, future, now)
+            return Request(signature_name, inputs, outputs, rows, kind, future, now, first_row)
 
         rows = self._rows(signature_name, inputs, outputs)
         if not rows:
@@ -147,7 +149,11 @@ class Batcher:
             return [request(inputs, rows, kind)]
         sizes = [min(most, rows - start) for start in range(0, rows, most)]
         parts = batch_arrays.split(inputs, sizes)
-        return [request(part, size, kind) for part, size in zip(parts, sizes, strict=True)]
+        starts = range(0, rows, most)
+        return [
+            request(part, size, kind, start)
+            for part, size, start in zip(parts, sizes, starts, strict=True)
+        ]
 
     def _rows(
         self, signature_name: str, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
@@ -212,7 +218,12 @@ class Batcher:
         if len(batch) > 1 or size > rows:
             inputs = batch_arrays.join([request.inputs for request in batch], size - rows)
         begin = time.monotonic()
-        answer = self._servable.run(first.signature_name, inputs, first.outputs)
+        try:
+            answer = self._servable.run(first.signature_name, inputs, first.outputs)
+        except ServingError as error:
+            if len(batch) == 1 and error.code is grpc.StatusCode.INVALID_ARGUMENT:
+                raise self._of_row(first, error) from None
+            raise
         record = BatchRecord(
             signature_name=first.signature_name,
             requests=len(batch),
@@ -231,6 +242,31 @@ class Batcher:
         if inputs is first.inputs:
             return [answer], record
         return batch_arrays.split(answer, [request.rows for request in batch]), record
+
+    def _of_row(self, request: Request, error: ServingError) -> ServingError:
+        """The error with the number of the first row that fails alone, if there is one."""
+        if request.kind is None:
+            return error
+
+        def run(start: int, end: int) -> ServingError | None:
+            rows = {name: array[start:end] for name, array in request.inputs.items()}
+            try:
+                self._servable.run(request.signature_name, rows, request.outputs)
+            except ServingError as failed:
+                return failed
+            return None
+
+        start, end, found = 0, request.rows, error if request.rows == 1 else None
+        while end - start > 1:
+            middle = (start + end) // 2
+            if failed := run(start, middle):
+                end, found = middle, failed
+            else:
+                start, found = middle, None
+        found = found or run(start, end)
+        if found is None:
+            return error
+        return ServingError(error.code, f"Row {request.first_row + start}: {found.message}")
 
     def _finish(self, batch: list[Request], run: concurrent.futures.Future) -> None:
         self._running -= 1

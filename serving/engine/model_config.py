@@ -77,7 +77,7 @@ def _validate_path(model: config_pb2.ModelConfig) -> None:
             f"Model {model.name} must lie in a folder of this machine. "
             f"Received: base_path {model.base_path}"
         )
-    if not pathlib.PurePosixPath(model.base_path).is_absolute():
+    if not pathlib.PurePosixPath(model.base_path).is_absolute() or "\0" in model.base_path:
         raise _invalid(
             f"Expected model {model.name} to have an absolute path or URI; "
             f"got base_path()={model.base_path}"

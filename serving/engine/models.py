@@ -99,8 +99,9 @@ class Models:
 
     @property
     def ready(self) -> bool:
-        """Whether every configured model has an AVAILABLE version."""
-        return all(model.served() is not None for model in self._models.values())
+        """Whether there are models, and each has an AVAILABLE version."""
+        served = [model.served() is not None for model in self._models.values()]
+        return bool(served) and all(served)
 
     @contextlib.contextmanager
     def use(

@@ -18,7 +18,8 @@ Answer = dict[str, np.ndarray]
 class Request:
     """What waits for an answer, or for the error instead of one.
 
-    Requests of an equal `kind` may be joined, None with none.
+    Requests of an equal `kind` may be joined, None with none. `first_row` is where its
+    rows stand in the request that it is a part of.
     """
 
     signature_name: str
@@ -28,6 +29,7 @@ class Request:
     kind: tuple | None
     future: asyncio.Future[Answer | BaseException]
     arrived: float
+    first_row: int = 0
 
     @property
     def key(self) -> object:

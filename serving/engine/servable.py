@@ -27,6 +27,8 @@ class Servable:
 
     `signatures` maps each name to its SignatureDef, without the initialiser that TensorFlow lists
     among them, which is `initializer`, None where there is none; `path` is the version's folder.
+    `description` is what `assets.extra/and_tf.json` held when the version was loaded, or None: the
+    folder may go while the version serves.
     """
 
     def __init__(self, path: pathlib.Path, *, intra_op_threads: int = 0, inter_op_threads: int = 0):
@@ -60,6 +62,9 @@ class Servable:
             self.close()
             raise
         self.initializer = meta_graph.signature_def.get(INIT_SIGNATURE)
+        self.description: bytes | None = None
+        with contextlib.suppress(OSError):
+            self.description = (path / "assets.extra" / "and_tf.json").read_bytes()
 
     def run(
         self,

@@ -59,6 +59,11 @@ class ServedVersion:
         return self.servable.path
 
     @property
+    def description(self) -> bytes | None:
+        """What the version's folder said of it when it was loaded; see `Servable`."""
+        return self.servable.description
+
+    @property
     def queued_rows(self) -> int:
         """Rows of requests that wait for a batch."""
         return self._batcher.queued_rows + self._slow_batcher.queued_rows

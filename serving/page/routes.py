@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.engine.models import Models
+from serving.engine.served_version import ServedVersion
 from serving.errors import ServingError
 from serving.page import assets
 from serving.protocol.http.answers import json_error
@@ -79,8 +80,8 @@ class Page:
         """`{"models": [{"name", "signatures", "class_names", "teachable"}]}`."""
         listed = []
         for name in self._models.names:
-            path = self._path(name)
-            facts = await asyncio.to_thread(read_export_facts, path) if path else None
+            version = self._version(name)
+            facts = read_export_facts(version.description) if version else None
             if facts:
                 teachable = self._teachers is not None and self._teachers.get(name) is not None
                 listed.append(
@@ -109,16 +110,16 @@ class Page:
     async def _asset(
         self, request: Request, read: Callable[[Path], bytes | None], kind: str
     ) -> Response:
-        path = self._path(request.path_params["name"])
-        content = await asyncio.to_thread(read, path) if path else None
+        version = self._version(request.path_params["name"])
+        content = await asyncio.to_thread(read, version.path) if version else None
         if not content:
             return json_error(404, "The export has none")
         return _answer(content, kind)
 
-    def _path(self, name: str) -> Path | None:
+    def _version(self, name: str) -> ServedVersion | None:
         try:
             with self._models.use(name) as version:
-                return version.path
+                return version
         except ServingError:
             return None
 

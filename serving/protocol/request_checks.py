@@ -106,7 +106,7 @@ def check_inputs(
                 f"Received: {len(array)}"
             )
         if info.dtype == types_pb2.DT_STRING:
-            pixels += _check_images(alias, array, limits)
+            pixels += _check_images(array, limits)
     return check_total(pixels, limits)
 
 
@@ -176,13 +176,13 @@ def _check_shape(name: str, alias: str, info: TensorInfo, shape: tuple[int, ...]
         )
 
 
-def _check_images(alias: str, array: np.ndarray, limits: Limits) -> int:
-    pixels = 0
+def _check_images(array: np.ndarray, limits: Limits) -> int:
+    pixels, width = 0, int(np.prod(array.shape[1:]))
     for i, value in enumerate(array.flat):
         size = image_size.declared(value)
         if size is not None:
             if problem := size.problem(limits.pixels):
-                raise invalid(f"{problem} in element {i} of input {alias}")
+                raise invalid(f"Row {i // width}: {problem}")
             pixels += size.pixels
     return pixels
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 FORMAT = 1
 
@@ -29,11 +28,10 @@ class ExportFacts:
     signatures: frozenset[str]
 
 
-def read_export_facts(version: Path) -> ExportFacts | None:
-    """The facts of a version's folder; None for a model that and_tf did not export."""
+def read_export_facts(description: bytes | None) -> ExportFacts | None:
+    """The facts in a version's `assets.extra/and_tf.json`; None for what and_tf did not export."""
     try:
-        text = (version / "assets.extra" / "and_tf.json").read_text(encoding="utf-8")
-        facts = json.loads(text)
+        facts = json.loads(description or b"")
         if facts["format"] != FORMAT:
             return None
         return ExportFacts(
@@ -43,5 +41,5 @@ def read_export_facts(version: Path) -> ExportFacts | None:
             taught=facts["taught"],
             signatures=frozenset(facts["signatures"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +34,12 @@ class RowsRefusedError(ServingError):
         )
         self.args = (reasons, count)
         self.reasons = reasons
+
+
+# Control characters, line ends, halves of surrogate pairs, and what reverses the text around it.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def read_rows(body: bytes, limits: Limits) -> Sequence[NewRow]:
@@ -105,8 +113,17 @@ def _image(value: Any, limits: Limits) -> tuple[bytes, int]:
 
 
 def _text(value: Any, key: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not any(c.isprintable() and c != " " for c in value):
         raise invalid(f"{key} must be text that is not empty")
-    if len(value) > LONGEST_TEXT or not value.isprintable():
+    text = normalized(value)
+    if len(text) > LONGEST_TEXT or _UNPRINTABLE.search(text):
         raise invalid(f"{key} must be printable, and at most {LONGEST_TEXT} characters long")
-    return value
+    return text
+
+
+def normalized(text: str) -> str:
+    """A label as it is kept: without space around it, and in Unicode's form NFC.
+
+    What looks the same is the same then, whatever keyboard or file system it comes from.
+    """
+    return unicodedata.normalize("NFC", text).strip()

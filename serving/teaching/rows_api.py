@@ -17,7 +17,7 @@ from serving.errors import ServingError, invalid
 from serving.protocol import tokens
 from serving.protocol.http.guard import DEADLINE
 from serving.teaching.export_facts import read_export_facts
-from serving.teaching.new_rows import RowsRefusedError, read_rows
+from serving.teaching.new_rows import RowsRefusedError, normalized, read_rows
 from serving.teaching.taught_rows import StoredRow
 from serving.teaching.teacher import Teacher
 from serving.teaching.teachers import Teachers
@@ -102,7 +102,7 @@ class RowsApi:
                 raise invalid(
                     "Say which rows to delete: /rows/ID, or /rows?label=NAME for all of a label"
                 )
-            label = request.query_params["label"]
+            label = normalized(request.query_params["label"])
             deleted = await asyncio.wrap_future(teacher.forget_label(label))
         except ServingError as error:
             return _refusal(error)
@@ -122,7 +122,7 @@ class RowsApi:
             raise ServingError(grpc.StatusCode.UNAUTHENTICATED, tokens.ADMIN_NEEDED)
         name = request.path_params["name"]
         with self._models.use(name) as version:
-            facts = read_export_facts(version.path)
+            facts = read_export_facts(version.description)
         if facts is None:
             reason = "it is no export of and_tf.export (no assets.extra/and_tf.json that fits)"
         elif facts.taught is None:

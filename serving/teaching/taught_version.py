@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 import grpc
@@ -89,7 +90,8 @@ class TaughtVersion:
 
     def _assign(self, rows: RowsById) -> None:
         labels = [rows[row][0] for row in self._ids]
-        exported = self.facts.class_names
+        # An export may have its names from a file system that takes accents apart.
+        exported = [unicodedata.normalize("NFC", name) for name in self.facts.class_names]
         known = set(exported)
         # Names that the export does not know follow those that it does, in order of appearance.
         new_names = list(dict.fromkeys(label for label in labels if label not in known))

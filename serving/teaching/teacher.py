@@ -81,7 +81,7 @@ class Teacher:
         Raises:
             ServingError: The rows cannot be embedded, or not be read.
         """
-        facts = read_export_facts(servable.path)
+        facts = read_export_facts(servable.description)
         if facts is None or facts.taught is None:
             return
         version = TaughtVersion(servable, facts)

@@ -35,7 +35,7 @@ class Teachers:
         Raises:
             ServingError: The rows cannot be embedded, or another process has them.
         """
-        facts = read_export_facts(servable.path)
+        facts = read_export_facts(servable.description)
         if facts is None or facts.taught is None:
             return lambda: None
         with self._lock:

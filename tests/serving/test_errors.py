@@ -32,3 +32,24 @@ def test_what_tensorflow_raises_keeps_code_and_message():
     assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert error.message == "out of memory"
     assert str(error) == "RESOURCE_EXHAUSTED: out of memory"
+
+
+MANY = """2 root error(s) found.
+  (0) INVALID_ARGUMENT: Invalid PNG data, size 60
+\t [[{{node a}}]]
+\t [[b/_3]]
+  (1) INVALID_ARGUMENT: another
+\t [[{{node a}}]]"""
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid PNG data, size 60\n\t [[{{function_node map_while_2}}{{node a/b/DecodeImage}}]]",
+        "{{function_node __wrapped__X}} {{node X}} Invalid PNG data, size 60\n\t [[X]]",
+        MANY,
+    ],
+)
+def test_nodes_of_the_graph_are_left_out(message: str):
+    error = from_tensorflow(tf.errors.InvalidArgumentError(None, None, message))
+    assert error.message == "Invalid PNG data, size 60"

@@ -103,8 +103,16 @@ def _read_columns(value: Any, infos: Mapping[str, TensorInfo]) -> dict[str, np.n
         array = _to_array(columns[name], info.dtype)
         if array is None:
             raise json_tensor_errors.explain_column(columns[name], info.dtype)
-        arrays[name] = array
+        arrays[name] = _shaped(array, info)
     return arrays
+
+
+def _shaped(array: np.ndarray, info: TensorInfo) -> np.ndarray:
+    """`array`, or an empty one of the input's rank for `[]`: JSON has no other empty batch."""
+    sizes = [max(dim.size, 0) for dim in info.tensor_shape.dim]
+    if array.shape != (0,) or len(sizes) < 2:
+        return array
+    return array.reshape(0, *sizes[1:])
 
 
 def _to_array(value: Any, dtype: int) -> np.ndarray | None:

@@ -64,6 +64,26 @@ def test_embeddings_of_every_kind_of_image(url: str, call, coloured_png, tmp_pat
     assert np.abs(embeddings[4] - embeddings[0]).max() > 0.1
 
 
+def test_no_images(url: str, call) -> None:
+    assert call(url, "colours", "embed", []).shape == (0, 4)
+    assert call(url, "colours", "classify", []).classes.shape[0] == 0
+    pixels = np.zeros((0, 8, 8, 3), np.uint8)
+    answer = call(url, "colours", "predict", "embed", {"images": pixels})
+    assert answer["embedding"].shape == (0, 4)
+
+
+def test_the_image_at_fault_is_named(url: str, call, coloured_png, tmp_path) -> None:
+    png = coloured_png(RED, 0)
+    path = tmp_path / "cut.png"
+    path.write_bytes(png[:60])
+    for images, name in (([png] * 4 + [path, png], str(path)), ([png, b"x"], "image 1")):
+        with pytest.raises(ClientError) as caught:
+            call(url, "colours", "embed", images, batch_size=3)
+        assert caught.value.code == "INVALID_ARGUMENT"
+        message = str(caught.value)
+        assert message.startswith(f"{name}: ") and "node" not in message
+
+
 def test_classes_and_neighbours(url: str, call, coloured_png) -> None:
     images = [coloured_png(RED, 2), coloured_png((30, 200, 30), 50)]
     classes = call(url, "colours", "classify", images)

@@ -53,6 +53,13 @@ def test_not_a_number_and_infinity_are_written_as_tokens() -> None:
     assert b"[NaN, Infinity, -Infinity]" in body
 
 
+def test_strings_that_are_not_utf8_are_read() -> None:
+    signature = Signature({}, {"text": TensorSpec("DT_STRING", (None,))})
+    read = RestProtocol("m", None, None).outputs
+    for body in (b'{"outputs": ["a\xffb", "c"]}', b'{"outputs": [{"b64": "Yf9i"}, "c"]}'):
+        assert read(body, signature)["text"].tolist() == [b"a\xffb", b"c"]
+
+
 def test_array_in_another_order_is_written_as_it_is_indexed() -> None:
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T
     assert body_of({"x": array})["x"] == [[0, 3], [1, 4], [2, 5]]

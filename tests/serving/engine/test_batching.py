@@ -53,6 +53,35 @@ class Recorder:
         return {"y": 2 * x}
 
 
+def _failure(recorder: Recorder, inputs: dict[str, np.ndarray], **settings: object) -> str:
+    messages = []
+
+    async def use(batcher: Batcher) -> None:
+        with pytest.raises(ServingError) as caught:
+            await batcher.run("double", inputs)
+        messages.append(caught.value.message)
+
+    _with_batcher(recorder, use, **settings)
+    return messages[0]
+
+
+@pytest.mark.parametrize("row", range(5))
+def test_the_first_row_that_fails_is_named(recorder: Recorder, row: int) -> None:
+    values = [1.0] * row + [-2.0] + [-3.0] * (4 - row)
+    assert _failure(recorder, _x(*values)) == f"Row {row}: negative: [-2.0]"
+    assert _failure(recorder, _x(*values), max_batch_size=2) == f"Row {row}: negative: [-2.0]"
+
+
+def test_rows_that_fail_together_alone_have_no_number(recorder: Recorder) -> None:
+    def run(signature_name: str, inputs: dict, outputs: object) -> dict[str, np.ndarray]:
+        if len(inputs["x"]) > 3:
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "too many")
+        return {"y": inputs["x"]}
+
+    recorder.run = run
+    assert _failure(recorder, _x(1, 2, 3, 4)) == "too many"
+
+
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
     recorder = Recorder()

@@ -69,6 +69,10 @@ def test_what_is_no_pair_is_refused(pair: str):
             "Expected model m to have an absolute path or URI; got base_path()=models/m",
         ),
         (
+            "config { name: 'm' base_path: '/\\0' model_platform: 'tensorflow' }",
+            "Expected model m to have an absolute path or URI; got base_path()=/\0",
+        ),
+        (
             "config { name: 'm' base_path: '/m' }",
             (
                 "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "

@@ -75,7 +75,7 @@ def test_pixels_are_limited_without_decoding() -> None:
     made = signature(image=(types.DT_STRING, [-1]))
     check_inputs("s", made, {"image": images}, Limits(pixels=2_002_000))
     assert refusal(made, Limits(pixels=2_001_999), image=images) == (
-        "An image may have at most 2001999 pixels. Received: 2000 x 1001 in element 1 of input image"
+        "Row 1: An image may have at most 2001999 pixels. Received: 2000 x 1001"
     )
 
 

@@ -71,6 +71,27 @@ def test_a_body_that_is_no_request_is_refused(text: bytes) -> None:
         read_rows(text, Limits(pixels=64))
 
 
+@pytest.mark.parametrize(
+    ("label", "kept"),
+    [
+        (" red\t", "red"),
+        ("e\u0301te\u0301", "\xe9t\xe9"),
+        ("\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",) * 2,
+        ("\u0915\u094d\u200d\u0937",) * 2,
+        ("\U0001f469\u200d\U0001f52c",) * 2,
+        ("a\xa0b",) * 2,
+    ],
+)
+def test_labels_of_all_scripts(png: bytes, label: str, kept: str) -> None:
+    (row,) = read_rows(body(encoded(png, label=label)), Limits(pixels=64))
+    assert row.label == kept
+
+
+@pytest.mark.parametrize("label", ["a\nb", "a\0b", "a\u2028b", "\u202eab", " \u200b\n"])
+def test_labels_that_would_mislead_are_refused(png: bytes, label: str) -> None:
+    assert "label must be" in refused(encoded(png, label=label))
+
+
 def test_too_many_rows_are_refused(png: bytes) -> None:
     assert len(read_rows(body(*[encoded(png)] * MOST_ROWS), Limits(pixels=64))) == MOST_ROWS
     with pytest.raises(ServingError, match=f"At most {MOST_ROWS} rows"):

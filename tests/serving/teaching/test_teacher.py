@@ -190,10 +190,10 @@ def test_stored_embeddings_are_used_again(
 
 
 def test_model_that_and_tf_did_not_export_is_left_alone(
-    store_path: pathlib.Path, servables: list[Servable], tmp_path: pathlib.Path, blue_rows
+    store_path: pathlib.Path, servables: list[Servable], blue_rows
 ) -> None:
     class Other:
-        path = tmp_path
+        description = None
 
     teacher = Teacher(TaughtRows(store_path), max_rows=20)
     teacher.attach(Other())

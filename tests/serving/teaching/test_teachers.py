@@ -60,6 +60,22 @@ def test_new_version_has_the_rows_when_it_comes(
         assert (broken.state, broken.error_message) == ("END", "the disk is gone")
 
 
+def test_a_model_whose_folder_has_gone_is_taught_and_shown(
+    exports: pathlib.Path, tmp_path: pathlib.Path, coloured_png
+) -> None:
+    folder = tmp_path / "colours"
+    shutil.copytree(exports / "colours" / "1", folder / "1")
+    with (
+        running({"colours": folder}, rows_dir=tmp_path / "rows", page=True) as server,
+        Client(f"http://127.0.0.1:{server.server.rest_port}", "colours") as client,
+    ):
+        shutil.rmtree(folder)
+        assert len(client.teach([coloured_png(BLUE, 0)], ["blue"])) == 1
+        assert len(client.rows()) == 1
+        shown = server.ask("GET", "/page/models").body
+        assert b'"colours"' in shown and b'"teachable":true' in shown
+
+
 def test_a_server_takes_over_when_the_other_one_has_stopped(
     exports: pathlib.Path, tmp_path: pathlib.Path, monkeypatch
 ) -> None:

@@ -7,6 +7,7 @@ import pathlib
 import re
 
 import pytest
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfigList, ModelServerConfig
 
 from tests.serving.running import Answer, Running, running
 
@@ -41,6 +42,30 @@ def test_a_model_without_versions_makes_the_server_unready(saved_models: pathlib
         assert model["name"] == "empty"
         assert model["versions"][0]["state"] == "END"
         assert model["versions"][0]["status"]["error_code"] == "NOT_FOUND"
+
+
+def test_a_server_without_models_is_not_ready() -> None:
+    with running(ModelServerConfig(model_config_list=ModelConfigList())) as one:
+        assert one.ask("GET", "/readyz").status == 503
+        assert one.ask("GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize("path", ["/versions/%s", "/labels/%s", "/%s", "/rows/%s"])
+@pytest.mark.parametrize("part", ["9" * 5000, "%0a", "%00", "%ff", "%ed%a0%80", "..%2f", "-1"])
+def test_no_part_of_a_path_is_an_internal_error(server: Running, path: str, part: str) -> None:
+    for method, verb in (("GET", ""), ("POST", ":predict"), ("GET", "/metadata")):
+        answer = server.ask(method, f"/v1/models/kinds{path % part}{verb}")
+        assert answer.status < 500, answer
+
+
+def test_an_empty_batch_answers_an_empty_batch(server: Running) -> None:
+    for name, alias in (("serving_default", "x"), ("image_mean", "image"), ("text", "img_bytes")):
+        for inputs in ([], {alias: []}):
+            body = json.dumps({"signature_name": name, "inputs": inputs}).encode()
+            answer = server.ask("POST", "/v1/models/kinds:predict", body)
+            assert answer.status == 200, answer.body
+            outputs = json.loads(answer.body)["outputs"]
+            assert outputs == [] or set(map(str, outputs.values())) == {"[]"}
 
 
 def test_models_are_listed_with_versions_and_labels(server: Running) -> None:
