@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NoReturn
+
 import numpy as np
 import tensorflow as tf
+
+from and_tf.evaluation.known_labels import known, numbered
 
 
 def knn_scores(
@@ -37,30 +42,15 @@ def knn_scores(
     Source: Wu et al., CVPR 2018, section 3.4, as the AND paper evaluates.
     """
     labels = np.asarray(labels)
-    if len(labels) != len(rows):
-        raise ValueError(
-            f"Every row needs a label. Received: {len(rows)} rows, {len(labels)} labels"
-        )
     num_classes = num_classes or int(labels.max(initial=-1)) + 1
-    voters = np.flatnonzero(labels >= 0)
-    neighbours = min(neighbours, len(voters) - exclude_self)
-    if neighbours < 1 or num_classes < 1:
-        raise ValueError(
-            "kNN needs at least one labelled row and one neighbour. "
-            f"Received: {len(voters)} labelled rows, neighbours={neighbours}"
-        )
-    voting_rows = tf.constant(np.asarray(rows, np.float32)[voters])
-    voting_labels = tf.constant(labels[voters], tf.int32)
+    if num_classes < 1:
+        _refuse(0, neighbours)
+    own = np.arange(len(queries)) if exclude_self else None
     scores = []
-    for start in range(0, len(queries), block_size):
-        block = tf.constant(np.asarray(queries[start : start + block_size], np.float32))
-        similarities = tf.matmul(block, voting_rows, transpose_b=True)
-        if exclude_self:
-            own_ids = np.arange(start, start + len(block))
-            similarities = tf.where(voters == own_ids[:, None], -np.inf, similarities)
-        nearest, ids = tf.math.top_k(similarities, neighbours)
-        weights = tf.nn.softmax(nearest / temperature, axis=-1)
-        votes = tf.one_hot(tf.gather(voting_labels, ids), num_classes)
+    for ids, weights in _votes(
+        queries, rows, labels >= 0, neighbours, temperature, own, block_size
+    ):
+        votes = tf.one_hot(labels[ids], num_classes)
         scores.append(tf.einsum("qk,qkc->qc", weights, votes).numpy())
     return np.concatenate(scores)
 
@@ -73,20 +63,121 @@ def knn_accuracy(
     neighbours: int = 200,
     temperature: float = 0.1,
     exclude_self: bool = False,
-) -> float:
-    """Share of labelled queries whose highest `knn_scores` is their class.
+    block_size: int = 256,
+) -> float | None:
+    """Share of labelled queries whose class has the highest of the `knn_scores`.
+
+    The number of classes and the size of their numbers cost nothing.
 
     Args:
         queries: float [Q, d], unit embeddings.
-        query_labels: int [Q]; queries of a negative class are not counted.
-        rows, labels, neighbours, temperature, exclude_self: As in `knn_scores`.
+        query_labels: integers or strings [Q]; queries without a label (negative, "") do not count.
+        rows, neighbours, temperature, exclude_self, block_size: As in `knn_scores`.
+        labels: integers or strings [N], as `query_labels`; rows without one have no vote.
 
     Returns:
-        Top-1 accuracy in [0, 1]; NaN if no query has a label.
+        Top-1 accuracy in [0, 1]; None where no query has a label.
+
+    Raises:
+        ValueError: Labels that do not match the rows, or no row left to vote.
     """
-    query_labels = np.asarray(query_labels)
-    scores = knn_scores(queries, rows, labels, neighbours, temperature, exclude_self=exclude_self)
-    labelled = query_labels >= 0
-    if not labelled.any():
-        return float("nan")
-    return float(np.mean(scores.argmax(axis=-1)[labelled] == query_labels[labelled]))
+    query_labels, labels = numbered(query_labels, labels)
+    asked = np.flatnonzero(query_labels >= 0)
+    if not len(asked):
+        return None
+    votes = _votes(
+        np.asarray(queries)[asked],
+        rows,
+        labels >= 0,
+        neighbours,
+        temperature,
+        asked if exclude_self else None,
+        block_size,
+    )
+    chosen = np.concatenate([_weightiest(labels[ids], weights) for ids, weights in votes])
+    return float(np.mean(chosen == query_labels[asked]))
+
+
+def why_no_accuracy(
+    labels: np.ndarray | None, test_labels: np.ndarray | None = None, has_test: bool = True
+) -> str | None:
+    """Why labels leave nothing to measure an accuracy of; None where they do not.
+
+    Args:
+        labels: integers or strings [N] of the training images, or None.
+        test_labels: those of the images to classify, or None.
+        has_test: Whether there are such; without them the training images classify each other.
+    """
+    voters = 0 if labels is None else int(known(labels).sum())
+    asked = 0 if test_labels is None else int(known(test_labels).sum())
+    if labels is None or not voters:
+        return "no training image has a label"
+    if not has_test:
+        return "one training image alone has a label: no other can vote" if voters == 1 else None
+    if test_labels is None or not asked:
+        return "no test image has a label"
+    numbers, test_numbers = numbered(labels, test_labels)
+    if not np.isin(test_numbers[test_numbers >= 0], numbers).any():
+        return "no test image is of a class that a training image has"
+    return None
+
+
+def _votes(
+    queries: np.ndarray,
+    rows: np.ndarray,
+    voting: np.ndarray,
+    neighbours: int,
+    temperature: float,
+    own: np.ndarray | None,
+    block_size: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield who votes on a block of queries, int [q, K] of rows, and with what share, float32 [q, K].
+
+    `voting` says which rows vote; `own`, int [Q], which row each query is, and leaves it out.
+    """
+    if len(voting) != len(rows):
+        raise ValueError(
+            f"Every row needs a label. Received: {len(rows)} rows, {len(voting)} labels"
+        )
+    voters = np.flatnonzero(voting)
+    most = min(neighbours, len(voters) - (own is not None))
+    if most < 1:
+        _refuse(len(voters), neighbours)
+    voting_rows = tf.constant(np.asarray(rows, np.float32)[voters])
+    for start in range(0, len(queries), block_size):
+        block = tf.constant(np.asarray(queries[start : start + block_size], np.float32))
+        similarities = tf.matmul(block, voting_rows, transpose_b=True)
+        if own is not None:
+            is_own = voters == own[start : start + block_size, None]
+            similarities = tf.where(is_own, -np.inf, similarities)
+        nearest, ids = tf.math.top_k(similarities, most)
+        yield voters[ids.numpy()], tf.nn.softmax(nearest / temperature, axis=-1).numpy()
+
+
+def _weightiest(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The label of the greatest sum of weights in each row, the least label among equals.
+
+    Args:
+        labels: int [q, K].
+        weights: float [q, K].
+
+    Returns:
+        int [q].
+    """
+    order = np.argsort(labels, axis=1, kind="stable")
+    labels = np.take_along_axis(labels, order, axis=1)
+    # Equal labels now stand together: number these groups, and add up the weights of each.
+    groups = np.zeros_like(labels)
+    groups[:, 1:] = np.cumsum(labels[:, 1:] != labels[:, :-1], axis=1)
+    places = groups + np.arange(len(groups))[:, None] * groups.shape[1]
+    weights = np.take_along_axis(weights, order, axis=1)
+    sums = np.bincount(places.ravel(), weights.ravel(), groups.size).reshape(groups.shape)
+    first = np.argmax(groups == sums.argmax(axis=1)[:, None], axis=1)
+    return labels[np.arange(len(labels)), first]
+
+
+def _refuse(voters: int, neighbours: int) -> NoReturn:
+    raise ValueError(
+        "kNN needs at least one labelled row and one neighbour. "
+        f"Received: {voters} labelled rows, neighbours={neighbours}"
+    )

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from and_tf.evaluation.known_labels import numbered
 
-def consistency(anchors: np.ndarray, neighbours: np.ndarray, labels: np.ndarray) -> float:
+
+def consistency(anchors: np.ndarray, neighbours: np.ndarray, labels: np.ndarray) -> float | None:
     """Share of (anchor, neighbour) pairs of one class.
 
     Args:
         anchors: int [A], ids.
         neighbours: int [A, k], neighbours of each anchor.
-        labels: int [N]; pairs with a negative label are not counted.
+        labels: integers or strings [N]; pairs without a label (negative, "") are not counted.
 
     Returns:
-        Share in [0, 1]; NaN if there is no labelled pair.
+        Share in [0, 1]; None if there is no labelled pair.
 
     Source: section 4.3 of the AND paper.
     """
+    (labels,) = numbered(labels)
     anchor_labels = np.broadcast_to(labels[anchors][:, None], neighbours.shape)
     neighbour_labels = labels[neighbours]
     labelled = (anchor_labels >= 0) & (neighbour_labels >= 0)
     if not labelled.any():
-        return float("nan")
+        return None
     return float(np.mean((anchor_labels == neighbour_labels)[labelled]))
 
 

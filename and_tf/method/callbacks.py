@@ -15,7 +15,7 @@ from and_tf.discovery.scann_search import Probe
 from and_tf.discovery.search_progress import SearchProgress
 from and_tf.distribution import multi_worker
 from and_tf.distribution.workers import Workers
-from and_tf.evaluation.knn import knn_accuracy
+from and_tf.evaluation.knn import knn_accuracy, why_no_accuracy
 from and_tf.evaluation.neighbourhood_quality import consistency
 from and_tf.method.curriculum import Curriculum, select_anchors
 from and_tf.method.sharded_bank import ShardedBank
@@ -182,7 +182,7 @@ class KNNEvaluation(keras.callbacks.Callback):
             has been trained already.
 
     Raises:
-        ValueError: Images without labels.
+        ValueError: Images without labels, or too few labels to measure anything.
     """
 
     def __init__(
@@ -199,6 +199,11 @@ class KNNEvaluation(keras.callbacks.Callback):
         for images in (train, test):
             if images is not None:
                 _labels_of(images)
+        reason = why_no_accuracy(
+            train.labels, None if test is None else test.labels, test is not None
+        )
+        if reason is not None:
+            raise ValueError(f"kNN evaluation has nothing to measure: {reason}.")
         self.train = train
         self.test = test
         self.neighbours = neighbours
@@ -224,7 +229,7 @@ class KNNEvaluation(keras.callbacks.Callback):
             queries, query_labels = features, labels
         else:
             queries, query_labels = self._embed(self.test), _labels_of(self.test)
-        return {
+        accuracies = {
             name: knn_accuracy(
                 queries,
                 query_labels,
@@ -239,6 +244,7 @@ class KNNEvaluation(keras.callbacks.Callback):
                 ("knn_features", features),
             )
         }
+        return {name: share for name, share in accuracies.items() if share is not None}
 
     def _embed(self, images: ImageSet) -> np.ndarray:
         workers = Workers(self.model.distribute_strategy)

@@ -61,7 +61,7 @@ def test_accuracy_counts_labelled_queries_only():
     assert knn_accuracy(QUERIES, truth, ROWS, LABELS, 5) == pytest.approx(12 / 13)
     truth[1:4] = -1
     assert knn_accuracy(QUERIES, truth, ROWS, LABELS, 5) == pytest.approx(9 / 10)
-    assert np.isnan(knn_accuracy(QUERIES, np.full(13, -1), ROWS, LABELS, 5))
+    assert knn_accuracy(QUERIES, np.full(13, -1), ROWS, LABELS, 5) is None
 
 
 def test_refuses_labels_that_do_not_fit():
@@ -69,3 +69,53 @@ def test_refuses_labels_that_do_not_fit():
         knn_scores(QUERIES, ROWS, LABELS[:3], 5, 0.1)
     with pytest.raises(ValueError, match="Received: 0 labelled rows"):
         knn_scores(QUERIES, ROWS, np.full(40, -1), 5, 0.1)
+
+
+@pytest.mark.parametrize("neighbours", [1, 5, 40])
+@pytest.mark.parametrize("exclude_self", [False, True])
+@pytest.mark.parametrize("block_size", [4, 256])
+def test_accuracy_is_that_of_the_highest_score(neighbours, exclude_self, block_size):
+    labels = np.where(np.arange(40) % 5, LABELS, -1)
+    queries, truth = (ROWS, labels) if exclude_self else (QUERIES, LABELS[:13])
+    scores = knn_scores(queries, ROWS, labels, neighbours, 0.1, 4, exclude_self)
+    expected = np.mean((scores.argmax(axis=1) == truth)[truth >= 0])
+    options = {"exclude_self": exclude_self, "block_size": block_size}
+    found = knn_accuracy(queries, truth, ROWS, labels, neighbours, 0.1, **options)
+    assert found == pytest.approx(expected)
+
+
+def test_equal_votes_are_the_first_class():
+    rows = np.eye(4)[[0, 0, 1, 1]]
+    assert knn_accuracy(np.eye(4)[2:3], [3], rows, [7, 3, 3, 7], 4) == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        np.array([3, 2**62, 17, 10**15]),
+        np.array([3, 2**63, 17, 2**64 - 1], np.uint64),
+        np.array(["b", "a", "ü", "long name"]),
+        np.array(["b", "a", "ü", "long name"], object),
+        np.array([b"b", b"a", b"\xff", b"c"]),
+    ],
+)
+def test_any_integers_or_strings_are_labels(names):
+    missing = (
+        -1 if names.dtype.kind == "i" else type(names[0])() if names.dtype.kind in "USO" else 5
+    )
+    labels, truth = names[LABELS], names[LABELS[:13]]
+    expected = knn_accuracy(QUERIES, LABELS[:13], ROWS, LABELS, 1)
+    assert 0 < expected < 1
+    assert knn_accuracy(QUERIES, truth, ROWS, labels, 1) == pytest.approx(expected)
+    if names.dtype.kind != "u":
+        labels[::2] = missing
+        some = np.where(np.arange(40) % 2, LABELS, -1)
+        expected = knn_accuracy(QUERIES, LABELS[:13], ROWS, some, 1)
+        assert knn_accuracy(QUERIES, truth, ROWS, labels, 1) == pytest.approx(expected)
+
+
+def test_refuses_other_labels():
+    with pytest.raises(ValueError, match="integers or strings.*float64"):
+        knn_accuracy(QUERIES, LABELS[:13], ROWS, LABELS.astype(float))
+    with pytest.raises(ValueError, match="Received: both"):
+        knn_accuracy(QUERIES, LABELS[:13], ROWS, LABELS.astype(str))
