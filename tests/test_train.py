@@ -60,6 +60,35 @@ def test_the_model_embeds_stored_images(trained_run):
                                      ("knn_bank", "knn_features")}  # fmt: skip
 
 
+def test_few_labels_give_figures_of_the_labelled_alone(tmp_path, capsys):
+    for i in range(20):
+        path = tmp_path / "photos" / ("train", "val")[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (i, 9 * i, 255 - i)).save(path)
+    (tmp_path / "labels.csv").write_text("file,label\ntrain/00.png,cat\nlost.png,dog\n")
+    arguments = [
+        *(
+            "--config",
+            str(ROOT / "configs/folder.json"),
+            "--set",
+            f"data.path={tmp_path / 'photos'}",
+        ),
+        *("--set", "data.image_size=16", "--set", "encoder.name=conv4"),
+        *("--set", "train.batch_size=16", *SMALL),
+    ]
+    options = "--set", f"data.labels={tmp_path / 'labels.csv'}", "--run-dir", str(tmp_path / "one")
+    assert train.main([*arguments, *options]) == 0
+    out = capsys.readouterr().out
+    assert "folder: 1 class (cat 1), from labels.csv; 19 of 20 images have no label" in out
+    assert "1 name in labels.csv without an image, see" in out and "left out" not in out
+    assert "no accuracy to state: one training image alone has a label" in out and "nan" not in out
+    written = (tmp_path / "one/metrics.jsonl").read_text() + (
+        tmp_path / "one/model_card.md"
+    ).read_text()
+    assert "NaN" not in written and "nan" not in written and "kNN" in written
+    assert "lost.png\tlisted in labels.csv, not found" in (tmp_path / "one/skipped.tsv").read_text()
+
+
 def test_a_run_is_a_function_of_config_and_seed(trained_run, tmp_path):
     assert train.main(["--run-dir", str(tmp_path / "again"), *SMALL]) == 0
     assert_same_model(trained_run, tmp_path / "again")
@@ -87,7 +116,7 @@ def test_images_without_labels_show_what_can_be_known(tmp_path, capsys):
     ]
     assert train.main(arguments) == 0
     out = capsys.readouterr().out
-    assert "left out 1 files" in out and "no accuracy" in out and "spread" in out
+    assert "left out 1 file," in out and "no accuracy" in out and "spread" in out
     assert "mutual neighbours" in out and "kNN bank 1" not in out
     assert "broken.png" in (tmp_path / "run/skipped.tsv").read_text()
     found = rows(tmp_path / "run")

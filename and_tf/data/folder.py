@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from and_tf.data.folder_labels import labels_from_csv, labels_from_subfolders
+from and_tf.data.folder_labels import labels_from_csv, labels_from_subfolders, match_names
 from and_tf.data.folder_listing import list_files, printable
 from and_tf.data.image_file import UnreadableImageError, read_in_threads, read_size
 from and_tf.data.image_set import ImageSet
@@ -28,6 +28,7 @@ class _Folder:
     sizes: dict[str, tuple[int, int]]  # (height, width) of each image, in the order of the set
     classes: dict[str, str] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
 
 def load_folder(
@@ -41,18 +42,19 @@ def load_folder(
 ) -> tuple[ImageSet, ImageSet | None]:
     """Return the images of a folder, and held-out ones where they are asked for.
 
-    An index is the place in the sorted relative paths. Labels are the first-level subfolders, where
-    every image is in one of several; or a CSV file's. What is no readable image is left out, with
+    An index is the place in the sorted relative paths. What is no readable image is left out, with
     its name and the reason in `skipped`.
 
     Args:
         path: the folder of training images.
         test_path: a folder of held-out images.
-        labels: a CSV file with the columns file,label; images that it does not list have label -1:
-            they are learned from, and not evaluated.
+        labels: "folders" for the first-level subfolders; "none"; or a CSV file with the columns
+            file,label. Images without one have label -1: they are learned from, and not evaluated.
+            By default, folders where every image is in one of several, else none.
         image_size: side to which images are resized (see `resize`); None where all have one size.
-        test_fraction: the share of `path` that is held out, of each class where there are labels;
-            which images depends on their names alone.
+        test_fraction: the share of `path` that is held out, of each class where there are labels,
+            and at least one labelled image where there are several; which images depends on their
+            names alone.
         in_memory: decode everything now; "auto" does so up to 2 GiB and streams what is larger.
 
     Raises:
@@ -64,29 +66,38 @@ def load_folder(
             "Held-out images come from test_path or from test_fraction, not from both. "
             f"Received: test_path={os.fspath(test_path)!r}, test_fraction={test_fraction}"
         )
-    folder = _gather(path, "train")
+    folder = _gather(path)
     folders = [folder]
     if test_path is not None:
-        folders.append(_gather(test_path, "test"))
+        folders.append(_gather(test_path))
         roots = (folder.root, folders[1].root)
         if roots[0].is_relative_to(roots[1]) or roots[1].is_relative_to(roots[0]):
             raise ValueError(
                 "The folders of training images and of held-out images must lie apart. "
                 f"Received: path={os.fspath(path)!r}, test_path={os.fspath(test_path)!r}"
             )
-    if labels is None:
+    labelled_by = "folders"
+    if labels is None or labels == "folders":
         for each in folders:
-            each.classes = labels_from_subfolders(list(each.sizes))
-    else:
+            each.classes = labels_from_subfolders(list(each.sizes), wanted=labels is not None)
+            if labels is not None and not each.classes:
+                raise ValueError(
+                    "data.labels=folders takes the folders inside a folder of images for classes. "
+                    f"Received: {each.root}, which has images, but no folders with images"
+                )
+    elif labels != "none":
+        labelled_by = printable(Path(labels).name)
         _apply_csv(folders, Path(labels).expanduser())
     class_names = sorted({name for each in folders for name in each.classes.values()})
     if test_fraction:
         folders.append(_hold_out(folder, test_fraction))
-    train, *test = (_image_set(each, class_names, image_size, in_memory) for each in folders)
+    train, *test = (
+        _image_set(each, class_names, labelled_by, image_size, in_memory) for each in folders
+    )
     return train, test[0] if test else None
 
 
-def _gather(path: str | os.PathLike, split: str) -> _Folder:
+def _gather(path: str | os.PathLike) -> _Folder:
     given = Path(path).expanduser()
     if not given.is_dir():
         problem = "is not a folder" if given.exists() else "does not exist"
@@ -100,7 +111,7 @@ def _gather(path: str | os.PathLike, split: str) -> _Folder:
             skipped.append((file, str(size)))
         else:
             sizes[file] = size
-    folder = _Folder(f"{root.name}/{split}", root, sizes, skipped=skipped)
+    folder = _Folder(printable(root.name or str(root)), root, sizes, skipped=skipped)
     _check_not_empty(folder)
     return folder
 
@@ -123,15 +134,16 @@ def _apply_csv(folders: Sequence[_Folder], path: Path) -> None:
         folder.skipped = [
             entry for entry in folder.skipped if folder.root / entry[0] != path.resolve()
         ]
-        missing -= set(folder.sizes).union(file for file, _ in folder.skipped)
-        folder.classes = {file: listed[file] for file in folder.sizes if file in listed}
+        missing &= match_names(listed, [file for file, _ in folder.skipped])[1]
+        folder.classes, lost = match_names(listed, folder.sizes)
+        missing &= lost
         if not folder.classes:
             raise ValueError(
                 f"The labels in {path} name no image in {folder.root}: names must be relative to "
                 f"that folder. Received: {printable(next(iter(listed)))!r}, where the folder has "
                 f"{printable(next(iter(folder.sizes)))!r}"
             )
-    folders[0].skipped += [(file, f"listed in {path.name}, not found") for file in sorted(missing)]
+    folders[0].missing = sorted(missing)
 
 
 def _hold_out(folder: _Folder, fraction: float) -> _Folder:
@@ -144,21 +156,35 @@ def _hold_out(folder: _Folder, fraction: float) -> _Folder:
         # By a hash of the name, an image stays on its side when others are added.
         files.sort(key=lambda file: hashlib.sha256(os.fsencode(file)).digest())
         held_out.update(files[: round(fraction * len(files))])
+    if not held_out.intersection(folder.classes):
+        held_out.update(_few_labelled(by_class, fraction))
     if not 0 < len(held_out) < len(folder.sizes):
         raise ValueError(
             f"test_fraction must leave some images on both sides. Received: {fraction}, which "
             f"holds out {len(held_out)} of {len(folder.sizes)}"
         )
     sizes, folder.sizes = folder.sizes, {}
-    test = _Folder(folder.name.replace("/train", "/test"), folder.root, {}, folder.classes)
+    test = _Folder(f"{folder.name} (held out)", folder.root, {}, folder.classes)
     for file, size in sizes.items():
         (test if file in held_out else folder).sizes[file] = size
     return test
 
 
+def _few_labelled(by_class: dict[str | None, list[str]], fraction: float) -> list[str]:
+    """The share of the labelled images, at least one, where their classes are too small for it.
+
+    No more than one of a class, which keeps one at least.
+    """
+    classes = {name: files for name, files in by_class.items() if name is not None}
+    count = max(1, round(fraction * sum(map(len, classes.values()))))
+    largest_first = sorted(classes, key=lambda name: (-len(classes[name]), name))
+    return [classes[name][0] for name in largest_first[:count] if len(classes[name]) > 1]
+
+
 def _image_set(
     folder: _Folder,
     class_names: Sequence[str],
+    labelled_by: str,
     image_size: int | None,
     in_memory: bool | Literal["auto"],
 ) -> ImageSet:
@@ -179,6 +205,8 @@ def _image_set(
         class_names=class_names if folder.classes else None,
         sources=tuple(printable(file) for file in files),
         skipped=[(printable(file), reason) for file, reason in sorted(folder.skipped)],
+        missing=[printable(name) for name in folder.missing],
+        labelled_by=labelled_by,
     )
     return stream.decode_all() if fits_in_memory(in_memory, stream) else stream
 

@@ -66,6 +66,8 @@ class ImageSet(abc.ABC):
         class_names: the name of each label, or None.
         sources: the file name of each index, or None where images are not files.
         skipped: (file, reason) of everything that was left out.
+        missing: names in a file of labels that no image has.
+        labelled_by: where the labels come from, in words.
         images: uint8 [N, height, width, 3], or None where the set streams.
     """
 
@@ -81,6 +83,8 @@ class ImageSet(abc.ABC):
         class_names: Sequence[str] | None = None,
         sources: Sequence[str] | None = None,
         skipped: Sequence[tuple[str, str]] = (),
+        missing: Sequence[str] = (),
+        labelled_by: str = "the data set",
     ):
         if num_examples < 1:
             raise ValueError(f"The data set {name!r} holds no images.")
@@ -90,6 +94,8 @@ class ImageSet(abc.ABC):
         self.image_shape = height, width, channels
         self.class_names = None if class_names is None else tuple(class_names)
         self.sources = sources
+        self.missing = tuple(missing)
+        self.labelled_by = labelled_by
         self._labels = labels
         self._skipped = list(skipped)
 

@@ -74,13 +74,15 @@ def allocate(image_set: ImageSet) -> np.ndarray:
 
 
 def from_arrays(
-    images: np.ndarray, labels: Sequence[int] | np.ndarray | None = None, name: str = "arrays"
+    images: np.ndarray,
+    labels: Sequence[int] | Sequence[str] | np.ndarray | None = None,
+    name: str = "arrays",
 ) -> InMemoryImageSet:
     """Return an image set over arrays.
 
     Args:
         images: uint8 [N, H, W, 3], or grey [N, H, W, 1] or [N, H, W] (repeated to 3 channels).
-        labels: integers [N], or None.
+        labels: integers or strings [N], or None; a negative integer or "" is none.
         name: how logs and reports call the set.
 
     Raises:
@@ -111,12 +113,18 @@ def from_arrays(
         )
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
+    class_names = None
     if labels is not None:
         labels = np.asarray(labels)
-        if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        if labels.shape != (len(images),) or labels.dtype.kind not in "iuU":
             raise ValueError(
-                f"Labels must be {len(images)} integers, one for each image. "
+                f"Labels must be {len(images)} integers or strings, one for each image. "
                 f"Received: {labels.dtype} of shape {labels.shape}"
             )
+        if labels.dtype.kind == "U":
+            class_names = np.unique(labels[labels != ""])
+            labels = np.where(labels == "", -1, np.searchsorted(class_names, labels))
         labels = labels.astype(np.int64)
-    return InMemoryImageSet(name, images, labels=labels)
+    return InMemoryImageSet(
+        name, images, labels=labels, class_names=class_names, labelled_by="the arrays"
+    )

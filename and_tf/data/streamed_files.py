@@ -72,6 +72,8 @@ class StreamedFiles(ImageSet):
             class_names=self.class_names,
             sources=tuple(self.sources[index] for index in rows),
             skipped=sorted(self.skipped),
+            missing=self.missing,
+            labelled_by=self.labelled_by,
         )
 
     def _ordered_batches(self, batch_size: int, share: tuple[int, int]) -> tf.data.Dataset:

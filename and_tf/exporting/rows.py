@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from and_tf import data
-from and_tf.data.folder_labels import labels_from_csv
+from and_tf.data.folder_labels import labels_from_csv, match_names
 from and_tf.data.folder_listing import printable
 from and_tf.data.image_set import ImageSet
 from and_tf.data.resizing import CROPPED_FROM
@@ -143,8 +143,9 @@ def with_labels(rows: Rows, path: Path) -> Rows:
     Raises:
         ValueError: The file is wrong, or names none of the rows.
     """
-    listed = {printable(file): printable(name) for file, name in labels_from_csv(path).items()}
-    found = [listed.get(source) for source in rows.sources]
+    listed = {file: printable(name) for file, name in labels_from_csv(path).items()}
+    by_source, _ = match_names(listed, rows.sources)
+    found = [by_source.get(source) for source in rows.sources]
     if not any(found):
         raise ValueError(
             f"The labels in {path} name no row. Received: {next(iter(listed))!r}, where a row is "

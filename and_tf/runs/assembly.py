@@ -7,6 +7,7 @@ import keras
 from and_tf.data.augment import Augment
 from and_tf.data.image_set import ImageSet
 from and_tf.encoders import ENCODERS
+from and_tf.evaluation.knn import why_no_accuracy
 from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery
 from and_tf.method.model import AND
 from and_tf.method.optimizer import SGD
@@ -72,8 +73,9 @@ def build_watchdog(config: RunConfig) -> Watchdog:
 def build_evaluation(
     config: RunConfig, images: ImageSet, test: ImageSet | None, discovery: NeighbourhoodDiscovery
 ) -> KNNEvaluation | None:
-    """The callback that evaluates, None where there are no labels."""
-    if images.labels is None or (test is not None and test.labels is None):
+    """The callback that evaluates, None where there is nothing to measure."""
+    test_labels = None if test is None else test.labels
+    if why_no_accuracy(images.labels, test_labels, test is not None) is not None:
         return None
     return KNNEvaluation(
         images,

@@ -45,7 +45,11 @@ class DataConfig(_Section):
     )
     path: str | None = Field(None, description="folder: the directory of training images")
     test_path: str | None = Field(None, description="folder: a directory of held-out images")
-    labels: str | None = Field(None, description="folder: a CSV file with columns file,label")
+    labels: str | None = Field(
+        None,
+        description="folder: folders (the folders inside are classes), none, or a CSV file with the "
+        "columns file,label; null takes folders where every image is in one of several",
+    )
     train_split: str = Field("train", description="tfds: the split to learn from")
     test_split: str | None = Field(
         "test", description="tfds: the split to evaluate on; null for none"

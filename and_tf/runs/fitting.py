@@ -15,6 +15,7 @@ from and_tf.method.callbacks import KNNEvaluation
 from and_tf.method.model import AND
 from and_tf.runs.assembly import build_discovery, build_evaluation, build_watchdog
 from and_tf.runs.checkpoints import Checkpoints, Position, SaveCheckpoints, save_model
+from and_tf.runs.classes import describe_classes
 from and_tf.runs.config import RunConfig
 from and_tf.runs.interrupts import StopWhenAsked
 from and_tf.runs.progress import Progress
@@ -63,9 +64,9 @@ def fit(
     ]
     skipped = report_skipped(run, workers, images, test)
     if workers.is_chief:
-        announce(config, run, model, images, evaluation)
+        announce(config, run, model, images, test, evaluation)
         if skipped:
-            print(f"left out {skipped} files, see {run.skipped}", flush=True)
+            print(f"{left_out(skipped, images)}, see {run.skipped}", flush=True)
         if position != Position(0, 0):
             print(f"resuming after epoch {position.epoch}, step {position.step}", flush=True)
 
@@ -103,7 +104,7 @@ def fit(
     save_model(model, run.model, workers)
     if workers.is_chief:
         rows = run.read_metrics()
-        card = model_card(config, images, evaluation, rows, discovery.curriculum)
+        card = model_card(config, images, test, evaluation, rows, discovery.curriculum)
         write_text(run.model_card, card)
         table = result_table(rows, discovery.curriculum)
         print(f"\n{table}\n\nThe trained model: {run.model}")
@@ -115,17 +116,31 @@ def announce(
     run: RunDirectory,
     model: AND,
     images: ImageSet,
+    test: ImageSet | None,
     evaluation: KNNEvaluation | None,
 ) -> None:
-    """Say what is trained on what, and where the result goes."""
+    """Say what is trained on what, which classes it has, and where the result goes."""
     print(
         f"{config.name}: {images.num_examples:,} images {images.image_shape} of {images.name}, "
         f"{config.encoder.name} width {config.encoder.width:g} "
         f"({model.encoder.count_params():,} weights) in {model.encoder.get_layer('conv1').compute_dtype} "
-        f"on {model.distribute_strategy.num_replicas_in_sync} device(s), run directory {run.path}\n"
-        f"{evaluation_note(evaluation)}",
+        f"on {model.distribute_strategy.num_replicas_in_sync} device(s), run directory {run.path}",
+        *describe_classes(config, images, test),
+        evaluation_note(evaluation, images, test),
+        sep="\n",
         flush=True,
     )
+
+
+def left_out(lines: int, images: ImageSet) -> str:
+    """What the lines of `skipped.tsv` are, by their number."""
+    names = len(images.missing)
+    files = lines - names
+    told = [f"left out {files:,} file{'s' if files > 1 else ''}"] if files else []
+    if names:
+        plural = "s" if names > 1 else ""
+        told.append(f"{names:,} name{plural} in {images.labelled_by} without an image")
+    return ", ".join(told)
 
 
 def training_batches(
@@ -145,6 +160,10 @@ def training_batches(
 def report_skipped(run: RunDirectory, workers: Workers, *sets: ImageSet | None) -> int:
     """Write which files were left out so far, by any worker, and return how many they are."""
     skipped = [line for images in sets if images is not None for line in images.skipped]
+    for images in sets:
+        if images is not None:
+            reason = f"listed in {images.labelled_by}, not found"
+            skipped += [(name, reason) for name in images.missing]
     text = "".join(f"{file}\t{reason}\n" for file, reason in skipped)
     encoded = np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
     gathered = workers.gathered(encoded.astype(np.int32)).astype(np.uint8).tobytes()

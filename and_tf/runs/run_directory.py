@@ -5,7 +5,7 @@ environment.json versions, seed, precision, command, the data set's fingerprint
 metrics.jsonl    one JSON object a line: the untrained encoder, every round, every epoch
 tensorboard/     the epochs' figures for TensorBoard
 checkpoints/     the latest checkpoints, each a whole model
-skipped.tsv      images that were left out and why, if there are any
+skipped.tsv      images that were left out and why, and labels without an image, if there are any
 model.keras      the trained model
 model_card.md    what it is, what it was made from and how good it is
 """
@@ -15,10 +15,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from and_tf.files import write_text
 
@@ -147,9 +149,9 @@ class RunDirectory:
         write_text(self.config, config)
 
     def append_metrics(self, row: dict) -> None:
-        """Add a line to `metrics.jsonl`."""
+        """Add a line to `metrics.jsonl`; numbers that are not finite become null, as JSON wants it."""
         with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
 
     def read_metrics(self) -> list[dict]:
         """All rows of `metrics.jsonl`; a last line that a kill cut short is left out."""
@@ -180,3 +182,9 @@ class RunDirectory:
 
         rows = [row for row in self.read_metrics() if stands(row)]
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

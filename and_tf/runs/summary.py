@@ -8,8 +8,10 @@ import platform
 
 import and_tf
 from and_tf.data.image_set import ImageSet
+from and_tf.evaluation.knn import why_no_accuracy
 from and_tf.method.callbacks import KNNEvaluation
 from and_tf.method.curriculum import Curriculum
+from and_tf.runs.classes import class_line
 from and_tf.runs.config import RunConfig
 
 
@@ -67,42 +69,54 @@ def result_table(rows: list[dict], curriculum: Curriculum) -> str:
     ]
     for name, figures in stages(rows, curriculum).items():
         cells = [
-            format(figures[key], spec) if key in figures else "-"
+            "-" if figures.get(key) is None else format(figures[key], spec)
             for key, (_, spec) in _COLUMNS.items()
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def evaluation_note(evaluation: KNNEvaluation | None) -> str:
-    """How the accuracies of a run are measured, in one sentence."""
+def evaluation_note(
+    evaluation: KNNEvaluation | None, images: ImageSet, test: ImageSet | None
+) -> str:
+    """How the accuracies of a run on such images are measured, in one sentence."""
     if evaluation is None:
-        return "There is no accuracy to state: not all of the images have labels."
-    train, test = evaluation.train, evaluation.test
-    who = (
-        f"the {train.num_examples:,} training images are classified, each by the others,"
-        if test is None
-        else f"{test.num_examples:,} test images are classified"
-    )
-    voters = min(evaluation.neighbours, train.num_examples - (test is None))
+        test_labels = None if test is None else test.labels
+        reason = why_no_accuracy(images.labels, test_labels, test is not None)
+        return f"There is no accuracy to state: {reason}."
+    voters, voting = _labelled(images, "training images")
+    if test is None:
+        who = f"{voting} are classified, each by the others,"
+    else:
+        who = f"{_labelled(test, 'test images')[1]} are classified"
+    votes = min(evaluation.neighbours, voters - (test is None))
     return (
-        f"Weighted kNN top-1: {who} by K={voters} of the {train.num_examples:,} "
-        f'training images, temperature {evaluation.temperature:g}. "bank": the memory bank '
-        'votes as training left it; "features": the training images embedded anew, without '
-        "augmentation, vote."
+        f"Weighted kNN top-1: {who} by K={votes} of the {voting}, temperature "
+        f'{evaluation.temperature:g}. "bank": the memory bank votes as training left it; '
+        '"features": the training images embedded anew, without augmentation, vote.'
     )
+
+
+def _labelled(images: ImageSet, what: str) -> tuple[int, str]:
+    """How many images have a label, also in words."""
+    assert images.labels is not None
+    count = int((images.labels >= 0).sum())
+    if count == images.num_examples:
+        return count, f"{count:,} {what}"
+    return count, f"{count:,} labelled of {images.num_examples:,} {what}"
 
 
 def model_card(
     config: RunConfig,
     train: ImageSet,
+    test: ImageSet | None,
     evaluation: KNNEvaluation | None,
     rows: list[dict],
     curriculum: Curriculum,
 ) -> str:
     """The run's model card, Markdown."""
     encoder, height_width = config.encoder, f"{train.image_shape[0]}x{train.image_shape[1]}"
-    labels = "with labels, used to evaluate only" if train.labels is not None else "without labels"
+    labels = f"{class_line(train)}; labels serve to evaluate only"
     return f"""# {config.name}
 
 An image encoder trained without labels by neighbourhood discovery (AND, ICML 2019).
@@ -112,7 +126,8 @@ An image encoder trained without labels by neighbourhood discovery (AND, ICML 20
 | encoder | {encoder.name}, width {encoder.width:g} |
 | input | {height_width} RGB images as they are stored, 0-255; normalised inside |
 | output | {encoder.embedding_dim}-d unit embeddings, float32 |
-| trained on | {train.name}, {train.num_examples:,} images, {labels} |
+| trained on | {train.name}, {train.num_examples:,} images |
+| labels | {labels} |
 | objective | temperature {config.objective.temperature:g}, bank momentum \
 {config.objective.bank_momentum:g}, {config.curriculum.neighbours} neighbours of an anchor |
 | schedule | {curriculum.rounds} rounds after round 0, {curriculum.total_epochs} epochs, \
@@ -123,7 +138,7 @@ batch {config.train.batch_size} |
 
 {result_table(rows, curriculum)}
 
-{evaluation_note(evaluation)} "consistent": share of (anchor, neighbour) pairs of one
+{evaluation_note(evaluation, train, test)} "consistent": share of (anchor, neighbour) pairs of one
 class at the round's start. "mutual": share of images that are the nearest neighbour of their own
 nearest neighbour. Entropies are in nats.
 

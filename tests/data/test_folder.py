@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from and_tf.data.folder import load_folder
 
 
 def colour_of(name: str) -> tuple[int, int, int]:
-    return tuple(name.encode().ljust(3)[-3:])
+    return tuple(os.fsencode(name).ljust(3)[-3:])
 
 
 def make(folder, *names: str, size: tuple[int, int] = (8, 6)):
@@ -32,7 +34,7 @@ def check_pixels(image_set):
 def test_flat_and_unlabelled(tmp_path):
     train, test = load_folder(make(tmp_path / "photos", "b1", "a2", "c0"))
     assert test is None
-    assert train.name == "photos/train"
+    assert train.name == "photos"
     assert train.sources == ("a2", "b1", "c0")
     assert train.image_shape == (6, 8, 3)
     assert train.labels is None and train.class_names is None and train.skipped == ()
@@ -86,10 +88,69 @@ def test_labels_from_csv(tmp_path):
     assert train.sources == ("1", "2", "3", "4")
     assert train.class_names == ("cat", "dog")
     np.testing.assert_array_equal(train.labels, [0, -1, 1, 1])
-    assert train.skipped == (
-        ("bad", "the file is empty"),
-        ("lost", "listed in labels.csv, not found"),
+    assert train.skipped == (("bad", "the file is empty"),)
+    assert train.missing == ("lost",) and train.labelled_by == "labels.csv"
+
+
+@pytest.mark.parametrize("written, listed", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_csv_names_match_in_any_unicode_form(tmp_path, written, listed):
+    name = unicodedata.normalize(written, "grün/Übung é.png")
+    folder = make(tmp_path / "photos", name, "b.png")
+    names = [unicodedata.normalize(listed, name), "b.png"]
+    labels = tmp_path / "labels.csv"
+    # Labels in several forms are one class.
+    labels.write_text(f"file,label\n{names[0]},café\n{names[1]},cafe\u0301\n")
+    for in_memory in (True, False):
+        train, _ = load_folder(folder, labels=labels, image_size=8, in_memory=in_memory)
+        assert train.labels.tolist() == [0, 0] and train.class_names == ("café",)
+        assert train.missing == ()
+
+
+def test_csv_names_match_as_they_are_printed(tmp_path):
+    folder = make(
+        tmp_path / "photos", "caf\udce9.png", "two\nlines.png", "back\\slash.png", "x/y.png"
     )
+    train, _ = load_folder(folder)
+    labels = tmp_path / "labels.csv"
+    text = "".join(f"{source},{i}\n" for i, source in enumerate(train.sources))
+    labels.write_text("file,label\n" + text.replace("x/y", "x\\y"))
+    assert load_folder(folder, labels=labels)[0].labels.tolist() == [0, 1, 2, 3]
+
+
+def test_two_forms_of_one_name_with_two_labels(tmp_path):
+    folder = make(tmp_path / "photos", "é.png", "b.png")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\né.png,cat\ne\u0301.png,dog\n")
+    with pytest.raises(ValueError, match="'é.png' has two labels. Received: 'cat'.* and 'dog'"):
+        load_folder(folder, labels=labels)
+
+
+def test_files_whose_names_differ_in_unicode_form_alone(tmp_path):
+    forms = ["e\u0301.png", "é.png"]
+    folder = make(tmp_path / "photos", *forms)
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"file,label\n{forms[0]},cat\n{forms[1]},dog\n")
+    train, _ = load_folder(folder, labels=labels)
+    assert dict(zip(train.sources, train.labels.tolist())) == {forms[0]: 0, forms[1]: 1}
+
+
+def test_folders_or_nothing_for_classes(tmp_path):
+    folder = make(tmp_path / "photos", "cat/a", "b")
+    assert load_folder(folder)[0].labels is None
+    train, _ = load_folder(folder, labels="folders")
+    assert train.labels.tolist() == [-1, 0] and train.class_names == ("cat",)
+    folder = make(tmp_path / "more", "cat/a", "dog/b")
+    assert load_folder(folder)[0].labelled_by == "folders"
+    assert load_folder(folder, labels="none")[0].labels is None
+    with pytest.raises(ValueError, match="Received: .*cat, which has images, but no folders"):
+        load_folder(folder / "cat", labels="folders")
+
+
+def test_a_folder_is_one_class_in_any_unicode_form(tmp_path):
+    make(tmp_path / "train", "café/a", "dog/b")
+    make(tmp_path / "test", "cafe\u0301/c", "dog/d")
+    train, test = load_folder(tmp_path / "train", test_path=tmp_path / "test")
+    assert train.class_names == test.class_names == ("café", "dog")
 
 
 def test_csv_that_names_no_image(tmp_path):
@@ -106,7 +167,7 @@ def test_held_out_folder_shares_the_class_numbers(tmp_path):
     assert train.class_names == test.class_names == ("ant", "cat", "dog")
     np.testing.assert_array_equal(train.labels, [1, 2])
     np.testing.assert_array_equal(test.labels, [0, 2])
-    assert test.name == "test/test"
+    assert test.name == "test"
 
 
 def test_one_csv_for_both_folders(tmp_path):
@@ -134,6 +195,18 @@ def test_held_out_share_is_stratified_and_depends_on_names_alone(tmp_path):
     np.testing.assert_array_equal(test.labels, [0] * 6 + [1] * 3)
     check_pixels(train)
     check_pixels(test)
+
+
+@pytest.mark.parametrize("labelled, held", [(1, 0), (2, 1), (3, 1)])
+def test_held_out_images_are_taken_from_the_labelled_too(tmp_path, labelled, held):
+    folder = make(tmp_path / "photos", *(f"{i:02}" for i in range(20)))
+    labels = tmp_path / "labels.csv"
+    text = "".join(f"{i:02},cat\n" for i in range(labelled)) + "19,dog\n"
+    labels.write_text("file,label\n" + text)
+    train, test = load_folder(folder, labels=labels, test_fraction=0.1)
+    assert test.name == "photos (held out)"
+    assert (test.labels >= 0).sum() == held
+    assert (train.labels >= 0).sum() == labelled + 1 - held
 
 
 def test_held_out_share_without_labels(tmp_path):

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from and_tf.data.folder_labels import labels_from_csv, labels_from_subfolders
+from and_tf.data.folder_labels import (
+    labels_from_csv,
+    labels_from_subfolders,
+    match_names,
+    splits_among,
+)
 
 
 def test_first_folder_is_the_class():
@@ -30,7 +35,13 @@ def test_no_classes(files):
 def test_csv(tmp_path, text):
     path = tmp_path / "labels.csv"
     path.write_text(text, encoding="utf-8", newline="")
-    assert labels_from_csv(path) == {"a/1.png": "cat", "b.png": "dog"}
+    found, lost = match_names(labels_from_csv(path), ["a/1.png", "b.png", "c.png"])
+    assert found == {"a/1.png": "cat", "b.png": "dog"} and not lost
+
+
+def test_names_of_splits():
+    splits = ["train", "Val", "test2017", "training_set", "validation", "test-images", "held-out"]
+    assert splits_among([*splits, "trains", "testudo", "cat", "valley", "device", "2017"]) == splits
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from and_tf.data import from_arrays
+from and_tf.data import InMemoryImageSet, from_arrays
 from and_tf.runs.config import ConfigError, load_config
 from and_tf.runs.resuming import check_same_config, check_same_images, fingerprint
 
@@ -36,3 +36,14 @@ def test_other_images_are_noticed():
     check_same_images(begun_with, images)
     with pytest.raises(ValueError, match='"examples": 5.*begun with.*"examples": 4'):
         check_same_images(begun_with, from_arrays(np.zeros((5, 8, 8, 3), np.uint8)))
+
+
+def test_a_folder_may_be_called_otherwise():
+    pixels = np.zeros((2, 8, 8, 3), np.uint8)
+    images = [InMemoryImageSet(name, pixels, sources=("a", "b")) for name in ("photos", "moved")]
+    for begun_with in (fingerprint(images[0]), fingerprint(images[0]) | {"name": "photos/train"}):
+        check_same_images(begun_with, images[1])
+    with pytest.raises(ValueError, match="not those"):
+        check_same_images(
+            fingerprint(images[0]), InMemoryImageSet("photos", pixels, sources=("a", "c"))
+        )

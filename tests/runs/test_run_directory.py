@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -124,3 +125,14 @@ def test_rows_after_a_checkpoint_are_dropped(run, epoch, step, round_index, kept
         run.append_metrics(row)
     run.rewind_metrics(epoch, step, round_index)
     assert run.read_metrics() == ROWS[:kept]
+
+
+def test_metrics_are_json_for_every_parser(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.append_metrics({"loss": float("nan"), "probe": {"recall": float("-inf")}, "epoch": 1})
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    line = json.loads(run.metrics.read_text(), parse_constant=refuse)
+    assert line == {"loss": None, "probe": {"recall": None}, "epoch": 1}
