@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
-SEARCHED = 4096  # bytes of a file; the EXIF segment comes first or second
+LONGEST = 1 << 16  # bytes of EXIF data; a JPEG's segment has no more
 MOST_ENTRIES = 64
+END = 1 << 40  # further than any file goes
+NONE = -1
+HEADER = 12  # bytes that tell what a segment or chunk is; EXIF data makes each longer than that
 ORIENTATION = 0x0112
 MIRRORED = (2, 3, 6, 7)  # left and right change places, after any transposition
 OVERTURNED = (3, 4, 7, 8)  # top and bottom do
@@ -34,29 +41,92 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation == 1, lambda: image, turned)
 
 
+# What a step makes of a segment's or chunk's first bytes, int64 [HEADER]: how many bytes further the
+# next one begins, and where the EXIF data of this one does, -1 for one that has none.
+Step = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
 def read_orientation(contents: tf.Tensor) -> tf.Tensor:
-    """The orientation that a JPEG's EXIF data gives, int32 1 to 8; 1 where it gives none.
+    """The orientation that EXIF data gives, int32 1 to 8; 1 where it gives none.
 
     Args:
-        contents: string, a JPEG.
+        contents: string, a JPEG, PNG or WebP; anything else gives 1.
 
-    Source: CIPA DC-008 (Exif 2.32), sections 4.5.2, 4.6.2 and 4.6.5 (tag 0x0112).
+    Source: CIPA DC-008 (Exif 2.32), sections 4.5.2, 4.6.2 and 4.6.5 (tag 0x0112); PNG (W3C) 11.3.3.5;
+    RFC 9649, section 2.7.1.5.
     """
-    size = tf.minimum(tf.strings.length(contents), SEARCHED)
-    head = tf.cast(tf.io.decode_raw(tf.strings.substr(contents, 0, size), tf.uint8), tf.int32)
-    # The marker of the segment, its length (two bytes, any), "Exif" and two zeros.
-    marker, name = (0xFF, 0xE1), b"Exif\0\0"
-    starts = tf.maximum(size - 10, 0)
-    matches = [
-        head[offset : offset + starts] == byte
-        for offset, byte in (*enumerate(marker), *enumerate(name, start=4))
+    kinds = [
+        (b"\xff\xd8", b"Exif\0\0", 2, _jpeg_segment),
+        (b"\x89P", b"eXIf", 8, _png_chunk),
+        (b"RI", b"EXIF", 12, _webp_chunk),
     ]
-    places = tf.where(tf.reduce_all(matches, axis=0))[:, 0]
+    first = tf.strings.substr(contents, 0, 2)
+    result = tf.constant(1)
+    for magic, name, start, step in kinds:
+        # Most files do not hold the name anywhere, and need no walk.
+        pieces = tf.raw_ops.StringSplitV2(input=[contents], sep=name, maxsplit=1).values
+        result = tf.cond(
+            (first == magic) & (tf.size(pieces) > 1),
+            functools.partial(_found_by_steps, contents, start, step),
+            functools.partial(tf.identity, result),
+        )
+    return result
 
-    def found() -> tf.Tensor:
-        return _orientation_of(head, tf.cast(places[0], tf.int32) + 10)
 
-    return tf.cond(tf.size(places) > 0, found, lambda: tf.constant(1))
+def _found_by_steps(contents: tf.Tensor, start: int, step: Step) -> tf.Tensor:
+    """Goes from segment to segment, or from chunk to chunk, to the first with EXIF data."""
+    size = tf.cast(tf.strings.length(contents), tf.int64)
+
+    def go_on(at: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+        return (found < 0) & (at + HEADER <= size)
+
+    def one(at: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        header = tf.io.decode_raw(tf.strings.substr(contents, at, HEADER), tf.uint8)
+        length, data = step(tf.cast(tf.ensure_shape(header, [HEADER]), tf.int64))
+        return at + length, tf.where(data < 0, data, at + data)
+
+    _, found = tf.while_loop(go_on, one, [tf.constant(start, tf.int64), tf.constant(-1, tf.int64)])
+
+    def read() -> tf.Tensor:
+        data = tf.strings.substr(contents, found, LONGEST)
+        # In a JPEG always; some programs write it into the others, too.
+        is_named = tf.strings.substr(data, 0, 6) == b"Exif\0\0"
+        head = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
+        return _orientation_of(head, tf.where(is_named, 6, 0))
+
+    return tf.cond(found < 0, lambda: tf.constant(1), read)
+
+
+def _jpeg_segment(header: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    marker = header[1]
+    # Bytes of value 255 may stand before a marker. The coded image ends the walk.
+    is_over = (header[0] != 0xFF) | (marker == 0xDA) | (marker == 0xD9)
+    length = _where(marker == 0xFF, 1, 2 + _number(header[2:4]))
+    has_exif = (marker == 0xE1) & _spells(header[4:10], b"Exif\0\0")
+    return _where(is_over, END, length), _where(~is_over & has_exif, 4, NONE)
+
+
+def _png_chunk(header: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return 12 + _number(header[:4]), _where(_spells(header[4:8], b"eXIf"), 8, NONE)
+
+
+def _webp_chunk(header: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    length = _number(header[7:3:-1])
+    return 8 + length + length % 2, _where(_spells(header[:4], b"EXIF"), 8, NONE)
+
+
+def _where(condition: tf.Tensor, one: Any, other: Any) -> tf.Tensor:
+    return tf.where(condition, tf.cast(one, tf.int64), tf.cast(other, tf.int64))
+
+
+def _number(digits: tf.Tensor) -> tf.Tensor:
+    """The number that bytes make, the first of them the highest."""
+    powers = 256 ** tf.range(digits.shape[0] - 1, -1, -1, tf.int64)
+    return tf.reduce_sum(digits * powers)
+
+
+def _spells(header: tf.Tensor, name: bytes) -> tf.Tensor:
+    return tf.reduce_all(header == tf.constant(list(name), tf.int64))
 
 
 def _orientation_of(head: tf.Tensor, start: tf.Tensor) -> tf.Tensor:

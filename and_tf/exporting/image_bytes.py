@@ -19,7 +19,7 @@ def decode_images(
     """JPEG, PNG, BMP, WebP and GIF (the first frame), of any size, as the encoder takes them.
 
     Grey is repeated to three channels, transparency lies on white, and photographs are turned upright
-    (EXIF in JPEG). What TensorFlow's decoders do not tell stays out: a PNG's single transparent
+    (EXIF in JPEG, PNG and WebP). What TensorFlow's decoders do not tell stays out: a PNG's single transparent
     colour, a BMP's alpha, and a GIF's transparency, which is black.
 
     Args:
@@ -65,17 +65,34 @@ def _jpeg(contents: tf.Tensor, longest_side: int, image_size: int | None) -> tf.
 
 
 def _other(contents: tf.Tensor) -> tf.Tensor:
-    """PNG, BMP, WebP or the first frame of a GIF, uint8 [h, w, 3]."""
+    """PNG and WebP, upright, BMP or the first frame of a GIF, uint8 [h, w, 3]."""
     is_bmp = tf.strings.substr(contents, 0, 2) == b"BM"
-    # With a number of channels asked for, WebP fails and a PNG's alpha may be wrong.
-    pixels = tf.io.decode_image(contents, channels=0, expand_animations=False)
+    # Of an animation TensorFlow 2.20 writes four channels where there is room for three.
+    still = tf.debugging.Assert(
+        ~_is_animated_webp(contents), ["An animated WebP cannot be decoded; send one of its frames"]
+    )
+    with tf.control_dependencies([still]):
+        # With a number of channels asked for, WebP fails and a PNG's alpha may be wrong.
+        pixels = tf.io.decode_image(contents, channels=0, expand_animations=False)
     pixels = tf.cond(is_bmp, lambda: _bmp_colours(contents, pixels), lambda: pixels)
     channels = tf.shape(pixels)[2]
-    return tf.cond(
+    image = tf.cond(
         channels % 2 == 0,
         lambda: _on_white(_three_channels(pixels[..., :-1]), pixels[..., -1:]),
         lambda: _three_channels(pixels),
     )
+    return upright(image, read_orientation(contents))
+
+
+def _is_animated_webp(contents: tf.Tensor) -> tf.Tensor:
+    """Whether the flags of an extended WebP say so (RFC 9649, section 2.7.1)."""
+
+    def flag() -> tf.Tensor:
+        extended = tf.strings.substr(contents, 8, 8) == b"WEBPVP8X"
+        flags = tf.io.decode_raw(tf.strings.substr(contents, 20, 1), tf.uint8)[0]
+        return extended & (flags & 2 > 0)
+
+    return tf.cond(tf.strings.length(contents) > 20, flag, lambda: False)
 
 
 def _three_channels(pixels: tf.Tensor) -> tf.Tensor:

@@ -28,13 +28,15 @@ class Size(NamedTuple):
     """Width and height, and what there is to decode.
 
     `frames_pixels` are those of all frames of an animation, which TensorFlow decodes even where it
-    returns one; 0 where there is one. `scans` are those of a JPEG.
+    returns one; 0 where there is one. `scans` are those of a JPEG. Of an animated WebP TensorFlow
+    2.20 writes four channels where there is room for three.
     """
 
     width: int
     height: int
     frames_pixels: int = 0
     scans: int = 1
+    animated_webp: bool = False
 
     @property
     def pixels(self) -> int:
@@ -42,7 +44,9 @@ class Size(NamedTuple):
         return max(self.width * self.height, self.frames_pixels)
 
     def problem(self, most_pixels: int) -> str | None:
-        """Why the image costs too much to decode; None where it does not."""
+        """Why the image cannot be decoded, or costs too much; None for any other."""
+        if self.animated_webp:
+            return "An animated WebP cannot be decoded; send one of its frames"
         if self.pixels > most_pixels:
             frames = " in many frames" if self.frames_pixels else ""
             return (
@@ -129,8 +133,7 @@ def _webp(data: bytes) -> Size | None:
     if kind == b"VP8X":
         width, width_high, height, height_high = struct.unpack_from("<HBHB", data, 24)
         width, height = (width_high << 16 | width) + 1, (height_high << 16 | height) + 1
-        frames = data.count(b"ANMF")
-        return Size(width, height, frames * width * height if frames > 1 else 0)
+        return Size(width, height, animated_webp=bool(data[20] & 2))
     if kind == b"VP8L":
         bits = struct.unpack_from("<I", data, 21)[0]
         return Size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)

@@ -91,6 +91,25 @@ def test_a_batch_is_its_images():
     assert decoder(20, 20, 20)(tf.constant([], tf.string)).shape == (0, 20, 20, 3)
 
 
+def turned(file_format: str, **options) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(RGB, file_format, exif=exif, **options)
+
+
+@pytest.mark.parametrize("contents", [turned("PNG"), turned("WEBP", lossless=True)])
+def test_other_files_are_turned_as_in_training(contents, tmp_path):
+    found = decoder(9, 12, None)([contents]).numpy()[0].astype(int)
+    np.testing.assert_array_equal(found, as_trained(contents, tmp_path))
+
+
+def test_an_animated_webp_is_refused():
+    frames = [Image.fromarray(np.roll(RGB, n, axis=0)) for n in range(2)]
+    contents = encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="An animated WebP"):
+        decoder(12, 9, None)([contents])
+
+
 @pytest.mark.parametrize(
     "contents", [b"", b"no image", FILES["png"][:60], b"\xff\xd8\xff\xe0", b"BM"]
 )

@@ -61,15 +61,22 @@ def test_what_is_no_image(data: bytes) -> None:
     assert declared(data) is None
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
-def test_all_frames_of_an_animation_count(kind: str) -> None:
+def animation(kind: str) -> bytes:
     frames = [Image.new("RGB", (30, 20), (i * 60, 0, 0)) for i in range(4)]
     file = io.BytesIO()
     frames[0].save(file, kind, save_all=True, append_images=frames[1:])
-    size = declared(file.getvalue())
+    return file.getvalue()
+
+
+def test_all_frames_of_a_gif_count() -> None:
+    size = declared(animation("GIF"))
     assert (size[:2], size.pixels) == ((30, 20), 4 * 30 * 20)
     assert size.problem(4 * 30 * 20) is None
     assert "30 x 20 in many frames" in size.problem(4 * 30 * 20 - 1)
+
+
+def test_an_animated_webp_is_refused() -> None:
+    assert "animated WebP cannot be decoded" in declared(animation("WEBP")).problem(10**9)
 
 
 def test_a_frame_larger_than_the_screen_counts() -> None:
