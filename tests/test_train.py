@@ -46,7 +46,7 @@ def test_reports_rounds_and_epochs(trained_run):
     assert [row["anchors"] for row in found if row["event"] == "round"] == [718, 1437]
     assert all(0 <= row["consistency"] <= 1 for row in found if row["event"] == "round")
     evaluated = [row["epoch"] for row in found if "knn_bank" in row and "knn_features" in row]
-    assert evaluated == [2, 4, 6]
+    assert evaluated == [1, 2, 4, 6]
 
 
 def test_the_model_embeds_stored_images(trained_run):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from and_tf.data.image_set import ImageSet
+from and_tf.data.in_memory import from_arrays
 from and_tf.discovery.neighbourhoods import check_searcher, discover
 from and_tf.discovery.scann_search import Probe
 from and_tf.discovery.search_progress import SearchProgress
@@ -112,6 +114,19 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
                     f"the optimiser a number. Received: {type(rate).__name__}"
                 )
             self.learning_rate = float(keras.ops.convert_to_numpy(rate))
+        epochs, total = self.params.get("epochs"), self.curriculum.total_epochs
+        stands_between = self.model.examples_seen % self.model.num_examples == 0
+        if epochs is not None and epochs != total and stands_between:
+            what = (
+                f"ends in round {self.curriculum.round_of(epochs - 1)} of {self.curriculum.rounds}"
+                if epochs < total
+                else "goes on in the last round, at its lowest learning rate"
+            )
+            warnings.warn(
+                f"The rounds take {total} epochs, and training {what}: call fit with epochs={total}, "
+                f"or change the rounds. Received: epochs={epochs}",
+                stacklevel=2,
+            )
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         assert self.learning_rate is not None  # since training began
@@ -165,12 +180,15 @@ class KNNEvaluation(keras.callbacks.Callback):
     """Weighted kNN accuracy while training, from the bank and from recomputed features.
 
     Adds `knn_bank` (the bank's rows vote as they stand, made of augmented images) and
-    `knn_features` (the training images embedded anew, without augmentation, vote) to the epoch's
-    logs. Without test images the training images are classified, each leaving itself out.
+    `knn_features` (the training images embedded anew, without augmentation, vote) to the logs of
+    every epoch: the latest figures, where an epoch is not evaluated. The first epoch is evaluated,
+    the last one, and every few between them. Without test images the training images are
+    classified, each leaving itself out.
 
     Args:
-        train: The labelled training images, in the order of their ids.
-        test: Labelled images to classify, or None.
+        train: The labelled training images, in the order of their ids: an image set, or arrays
+            (images, labels) as `and_tf.data.from_arrays` takes them.
+        test: Labelled images to classify, in the same way, or None.
         neighbours: K.
         temperature: Of the vote.
         every_epochs: Epochs between evaluations.
@@ -180,6 +198,7 @@ class KNNEvaluation(keras.callbacks.Callback):
     Attributes:
         untrained: Accuracy of the recomputed features before the first step, None on a model that
             has been trained already.
+        is_fresh: Whether the epoch that ended last was evaluated.
 
     Raises:
         ValueError: Images without labels, or too few labels to measure anything.
@@ -187,8 +206,8 @@ class KNNEvaluation(keras.callbacks.Callback):
 
     def __init__(
         self,
-        train: ImageSet,
-        test: ImageSet | None = None,
+        train: ImageSet | tuple[np.ndarray, np.ndarray],
+        test: ImageSet | tuple[np.ndarray, np.ndarray] | None = None,
         neighbours: int = 200,
         temperature: float = 0.1,
         every_epochs: int = 10,
@@ -196,31 +215,46 @@ class KNNEvaluation(keras.callbacks.Callback):
         batch_size: int = 256,
     ) -> None:
         super().__init__()
-        for images in (train, test):
+        self.train = _image_set(train)
+        self.test = None if test is None else _image_set(test)
+        for images in (self.train, self.test):
             if images is not None:
                 _labels_of(images)
         reason = why_no_accuracy(
-            train.labels, None if test is None else test.labels, test is not None
+            self.train.labels,
+            None if self.test is None else self.test.labels,
+            self.test is not None,
         )
         if reason is not None:
             raise ValueError(f"kNN evaluation has nothing to measure: {reason}.")
-        self.train = train
-        self.test = test
         self.neighbours = neighbours
         self.temperature = temperature
         self.every_epochs = every_epochs
         self.curriculum = curriculum
         self.batch_size = batch_size
         self.untrained: float | None = None
+        self.is_fresh = False
+        self._latest: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self.model.examples_seen == 0:
-            self.untrained = self.evaluate()["knn_features"]
+            self._latest = self.evaluate()
+            self.untrained = self._latest.get("knn_features")
+        elif not self._latest:  # goes on with a trained model
+            self._latest = self.evaluate()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        ends_round = self.curriculum is not None and self.curriculum.ends_round(epoch)
-        if logs is not None and (ends_round or (epoch + 1) % self.every_epochs == 0):
-            logs.update(self.evaluate())
+        if self.curriculum is None:
+            is_last, ends_round = epoch + 1 == self.params.get("epochs"), False
+        else:
+            is_last = epoch + 1 == self.curriculum.total_epochs
+            ends_round = self.curriculum.ends_round(epoch)
+        is_due = (epoch + 1) % self.every_epochs == 0
+        self.is_fresh = epoch == 0 or is_due or is_last or ends_round
+        if self.is_fresh:
+            self._latest = self.evaluate()
+        if logs is not None:
+            logs.update(self._latest)
 
     def evaluate(self) -> dict[str, float]:
         """Top-1 accuracies in [0, 1] of the model as it stands."""
@@ -252,6 +286,17 @@ class KNNEvaluation(keras.callbacks.Callback):
             return self.model.predict(images.ordered_batches(self.batch_size), verbose=0)
         share = images.ordered_batches(self.batch_size, (workers.rank, workers.count))
         return multi_worker.predict_shares(self.model, share)
+
+
+def _image_set(images: ImageSet | tuple[np.ndarray, np.ndarray]) -> ImageSet:
+    if isinstance(images, ImageSet):
+        return images
+    if not isinstance(images, Sequence) or len(images) != 2:
+        raise ValueError(
+            "kNN evaluation takes an and_tf.data.ImageSet, or a pair (images, labels). "
+            f"Received: {type(images).__name__}"
+        )
+    return from_arrays(*images)
 
 
 def _labels_of(images: ImageSet) -> np.ndarray:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import tree
 
+from and_tf.data.image_set import ImageSet
 from and_tf.distribution import multi_worker, replicas
+from and_tf.method import fit_checks, model_checks
 from and_tf.method.gradient_check import GradientCheck
 from and_tf.method.memory import RandomUnitRows, updated_rows
-from and_tf.method.model_checks import (
-    Bank,
-    check_arguments,
-    check_convolutions,
-    check_training_data,
-    index_assertions,
-)
+from and_tf.method.model_checks import Bank
 from and_tf.method.objective import neighbourhood_losses
+from and_tf.method.prediction_check import PredictionCheck
 from and_tf.method.replica_limits import check_encoder, check_training
 from and_tf.method.sharded_bank import ShardedBank
 from and_tf.method.sharded_objective import sharded_losses
@@ -40,6 +38,8 @@ class AND(keras.Model):
 
     Args:
         encoder: `keras.Model` from images to unit embeddings [B, d], which normalises pixels inside.
+            Where its output is not float32, `self.encoder` is the same one with another layer that
+            normalises in float32.
         num_examples: N, the number of training images.
         temperature: tau of the softmax over the bank (Eq. 2).
         bank_momentum: Weight of the old row in the bank's update, 1 - eta of Eq. 8.
@@ -61,10 +61,13 @@ class AND(keras.Model):
             one is not finite. float16's loss scaling, which has its own way to, is left to it.
 
     Raises:
-        ValueError: An argument out of its range, an encoder without a flat embedding, or one that
-            would train otherwise on several devices.
+        ValueError: An argument out of its range, an encoder without unit vectors, or one that would
+            train otherwise on several devices.
         NotImplementedError: Several replicas under another strategy than these.
     """
+
+    train_function: Any
+    test_function: Any
 
     def __init__(
         self,
@@ -80,8 +83,10 @@ class AND(keras.Model):
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         check_encoder(encoder)
-        check_arguments(encoder, num_examples, temperature, bank_momentum, neighbours, bank)
-        self.encoder = encoder
+        model_checks.check_arguments(
+            encoder, num_examples, temperature, bank_momentum, neighbours, bank
+        )
+        self.encoder = encoder = model_checks.with_float32_units(encoder)
         # Pixels reach the encoder in float32 under mixed precision too; its layers cast for themselves.
         encoder.autocast = False
         self.num_examples = num_examples
@@ -110,6 +115,8 @@ class AND(keras.Model):
         )
         self.round = add_integers(name="round", shape=(), initializer="zeros")
         self.gradient_check = GradientCheck()
+        self.uses_xla = False
+        self._warned_of_pixels = False
         self.built = True  # by its encoder
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -124,37 +131,139 @@ class AND(keras.Model):
         """How many examples all training steps so far were made of."""
         return int(self.times_seen.numpy().sum(dtype=np.int64))
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> keras.callbacks.History:
-        """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: None = None,
+        weighted_metrics: None = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | Literal["auto"] = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """As `keras.Model.compile`, without loss and metrics: AND has its own objective.
 
-        On several machines `x` is a `tf.data.Dataset` of whole batches, the same on each.
+        XLA compiles the training step if `jit_compile` is True, and nothing if it is "auto". The ids
+        and pixels of a step are checked before the part that XLA compiles, since XLA drops checks.
 
         Raises:
-            ValueError: Ids that are missing, not integers, out of range, or not unique; what
-                several replicas would train otherwise than one device.
+            ValueError: A loss, metrics or weights of them, which would have no effect.
         """
-        if not multi_worker.has_workers(self):
-            check_training_data(x, y, self.num_examples)
-            return super().fit(x, y, **kwargs)
-        for name in ("validation_data", "validation_split"):
-            if kwargs.get(name):
-                raise ValueError(f"{name} is not evaluated on several machines: leave it out.")
-        steps = kwargs.pop("steps_per_epoch", None)
+        model_checks.check_compile_options(
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+        )
+        self.uses_xla = jit_compile is True and not run_eagerly
+        super().compile(
+            optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=False,
+            auto_scale_loss=auto_scale_loss,
+        )
+
+    def get_compile_config(self) -> dict:
+        return super().get_compile_config() | {"jit_compile": self.uses_xla}
+
+    def compile_from_config(self, config: dict) -> None:
+        config = keras.saving.deserialize_keras_object(config)
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            config.pop(name, None)  # had no effect in earlier versions
+        self.compile(**config)
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        callbacks: Any = None,
+        **options: Any,
+    ) -> keras.callbacks.History:
+        """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
+
+        `x` may be an `and_tf.data.ImageSet`, in memory or streamed, which brings its ids; its order in
+        each epoch follows from the model's seed. On several machines `x` is an image set or a
+        `tf.data.Dataset` of whole batches, the same on each.
+
+        Warns at the end where the model trains well and predicts about one point.
+
+        Raises:
+            ValueError: Ids that are missing, not integers, out of range, or not unique; what would
+                have no effect; what several replicas would train otherwise than one device.
+        """
+        is_validated = options.get("validation_data") is not None
+        if options.get("validation_split"):
+            raise ValueError(
+                "validation_split would leave images of the bank untrained: evaluate held-out images "
+                "by the callback and_tf.KNNEvaluation(train, test). Received: validation_split="
+                f"{options['validation_split']}"
+            )
+        if is_validated and options["validation_data"] is x and isinstance(x, ImageSet):
+            options["validation_data"] = fit_checks.labelled_with_ids(x, batch_size or 32)
+        given = x, y
+        if isinstance(x, ImageSet):
+            fit_checks.check_length(x, self.num_examples)
+            if y is not None:
+                raise ValueError("An image set brings its ids: leave the targets out.")
+            size, batch_size = batch_size or 32, None
+            first_epoch = options.get("initial_epoch", 0)
+            if options.get("steps_per_epoch") is None:
+                options["steps_per_epoch"] = x.steps_per_epoch(size)
+            options["shuffle"] = False  # it has its order
+            x = x.training_batches(size, self.seed, first_epoch)
+        fit_checks.check_has_end(x, options.get("steps_per_epoch"), "steps_per_epoch")
+
+        has_workers = multi_worker.has_workers(self)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = fit_checks.in_order(list(tree.flatten(callbacks or [])))
+            fit_checks.check_callbacks(self, callbacks, is_validated)
+            if not has_workers:
+                callbacks.append(PredictionCheck(*given))
+        if not has_workers:
+            model_checks.check_targets(x, y, self.num_examples)
+            if is_validated:
+                validation_data = options["validation_data"]
+                fit_checks.check_validation(x, y, validation_data, self.num_examples)
+            return super().fit(x, y, batch_size, callbacks=callbacks, **options)
+        if is_validated:
+            raise ValueError("validation_data is not evaluated on several machines: leave it out.")
+        steps = options.pop("steps_per_epoch", None)
         x, steps = multi_worker.training_data(self, x, y, steps)
-        return super().fit(x, steps_per_epoch=steps, **kwargs)
+        return super().fit(x, steps_per_epoch=steps, callbacks=callbacks, **options)
 
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """As `keras.Model.evaluate`; on several machines as `fit` takes its images."""
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, **options: Any
+    ) -> Any:
+        """As `keras.Model.evaluate`; takes its images as `fit` does."""
+        if isinstance(x, ImageSet):
+            fit_checks.check_length(x, self.num_examples)
+            x, batch_size = fit_checks.labelled_with_ids(x, batch_size or 32), None
+        fit_checks.check_has_end(x, options.get("steps"), "steps")
         if not multi_worker.has_workers(self):
-            return super().evaluate(x, y, **kwargs)
-        x, steps = multi_worker.training_data(self, x, y, kwargs.pop("steps", None))
-        return super().evaluate(x, steps=steps, **kwargs)
+            return super().evaluate(x, y, batch_size, **options)
+        x, steps = multi_worker.training_data(self, x, y, options.pop("steps", None))
+        return super().evaluate(x, steps=steps, **options)
 
-    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> np.ndarray:
-        """As `keras.Model.predict`; on several machines each embeds its share, and has the result."""
+    def predict(self, x: Any, batch_size: int | None = None, **options: Any) -> np.ndarray:
+        """As `keras.Model.predict`, also of an `and_tf.data.ImageSet`.
+
+        On several machines each embeds its share, and has the result.
+        """
+        if isinstance(x, ImageSet):
+            x, batch_size = x.ordered_batches(batch_size or 32), None
+        fit_checks.check_has_end(x, options.get("steps"), "steps")
         if not multi_worker.has_workers(self):
-            return super().predict(x, batch_size=batch_size, **kwargs)
+            return super().predict(x, batch_size=batch_size, **options)
         return multi_worker.predict(self, x, batch_size)
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", **options: Any) -> None:
+        """As `keras.Model.export`, of the encoder: images [B, H, W, 3] to unit embeddings [B, d]."""
+        self.encoder.export(filepath, format, **options)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing: all is built.
@@ -172,39 +281,61 @@ class AND(keras.Model):
                 memory.
         """
         check_training(self)
-        check_convolutions(self.encoder)
+        model_checks.check_convolutions(self.encoder)
         # Within the first step, replicas could not make its variables, and one device would have to
         # trace the step twice.
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
-        if not multi_worker.has_workers(self):
-            return super().make_train_function(force)
         if self.train_function is None or force:
-            self.train_function: Callable = multi_worker.across_replicas(self, self.train_step)
+            if multi_worker.has_workers(self):
+                self.train_function = multi_worker.across_replicas(self, self.train_step)
+            else:
+                super().make_train_function(force)
+            self.train_function = model_checks.in_own_words(self.train_function, self.num_examples)
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Callable:
         """As Keras's, on several machines, too."""
-        if not multi_worker.has_workers(self):
-            return super().make_test_function(force)
         if self.test_function is None or force:
-            self.test_function: Callable = multi_worker.across_replicas(self, self.test_step)
+            if multi_worker.has_workers(self):
+                self.test_function = multi_worker.across_replicas(self, self.test_step)
+            else:
+                super().make_test_function(force)
+            self.test_function = model_checks.in_own_words(self.test_function, self.num_examples)
         return self.test_function
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
-        indices = tf.reshape(indices, [-1])
+        images, indices, all_indices = self._checked(data)
+        step = self._learn
+        if self.uses_xla:
+            step = tf.function(step, jit_compile=True, autograph=False)
+        step(images, indices, all_indices)
+        return {"loss": self.loss_tracker.result()}
+
+    def _checked(self, data: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """This replica's images and ids, and the ids of the whole batch, all of them as they should be."""
+        images, indices = model_checks.unpack(data, self.num_examples)
+        images = model_checks.pixels_checked(images, self._warn_of_pixels)
         # Under several replicas each has its part of the batch; "all" is the batch itself.
         all_indices = replicas.gathered(indices)
-        with tf.control_dependencies(index_assertions(all_indices, self.num_examples)):
-            indices, all_indices = tf.identity_n([indices, all_indices])
+        assertion = model_checks.ids_assertion(all_indices, self.num_examples)
+        with tf.control_dependencies([assertion]):
+            return images, tf.identity(indices), tf.identity(all_indices)
+
+    def _warn_of_pixels(self, least: float, greatest: float) -> bool:
+        if not self._warned_of_pixels:
+            self._warned_of_pixels = model_checks.warn_of_pixels(least, greatest)
+        return True
+
+    def _learn(self, images: tf.Tensor, indices: tf.Tensor, all_indices: tf.Tensor) -> None:
+        """Take a step: augmentation, objective, optimiser, and the update of the bank."""
         if self.augment is not None:
             epochs = tf.gather(self.times_seen, indices)
             images = self.augment(images, indices, epochs, self.seed)
 
         bank = self._own_bank()
         with tf.GradientTape() as tape:
-            embeddings = tf.cast(replicas.applied(self, images, training=True), tf.float32)
+            embeddings = replicas.applied(self, images, training=True)
             everyones = replicas.gathered(tf.stop_gradient(embeddings))
             losses, rows = self._objective(bank, embeddings, indices, everyones, all_indices)
             # Keras sums the gradients of replicas.
@@ -224,14 +355,11 @@ class AND(keras.Model):
             tf.IndexedSlices(tf.ones_like(all_indices, tf.int32), all_indices)
         )
         self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
-        return {"loss": self.loss_tracker.result()}
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The objective of images as they are; neither weights nor bank change."""
-        images, indices, _ = keras.utils.unpack_x_y_sample_weight(data)
-        indices = tf.reshape(indices, [-1])
-        all_indices = replicas.gathered(indices)
-        embeddings = tf.cast(replicas.applied(self, images, training=False), tf.float32)
+        images, indices, all_indices = self._checked(data)
+        embeddings = replicas.applied(self, images, training=False)
         everyones = replicas.gathered(embeddings)
         bank = self._own_bank()
         losses, _ = self._objective(bank, embeddings, indices, everyones, all_indices)
@@ -241,6 +369,7 @@ class AND(keras.Model):
 
     def predict_step(self, data: Any) -> tf.Tensor:
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = model_checks.pixels_checked(images, self._warn_of_pixels)
         return replicas.applied(self, images, training=False)
 
     def _own_bank(self) -> tf.Variable | ShardedBank:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
 import keras
@@ -26,10 +29,11 @@ def check_arguments(
     bank: str,
 ) -> None:
     """Raise ValueError unless an `AND` can be made of its arguments."""
-    if len(encoder.output_shape) != 2 or encoder.output_shape[-1] is None:
+    shape = getattr(encoder, "output_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[-1] is None:
         raise ValueError(
-            "The encoder must give one embedding [B, d] for each image, with d known. "
-            f"Received: output shape {encoder.output_shape}"
+            "The encoder must be a functional or Sequential model that gives one embedding [B, d] "
+            f"for each image, with d known. Received: output shape {shape}"
         )
     if temperature <= 0:
         raise ValueError(f"The temperature must be above 0. Received: {temperature}")
@@ -65,59 +69,175 @@ def check_convolutions(encoder: keras.Model) -> None:
             )
 
 
-def check_training_data(x: Any, y: Any, num_examples: int) -> None:
-    """Check what `fit` is given on one machine; a data set is checked step by step.
+def with_float32_units(encoder: keras.Model) -> keras.Model:
+    """The encoder, which must give unit vectors, with an output in float32.
 
-    Warns of pixels that seem to have been divided by 255.
+    It embeds two images of noise, unless its last layer says that it normalises. Under a mixed policy
+    its output may be rounded: it is normalised again in float32.
+
+    Raises:
+        ValueError: Its embeddings are not of length 1.
+    """
+    (output,) = encoder.outputs
+    rounded = output.dtype != "float32"
+    last = output._keras_history.operation
+    if not isinstance(last, keras.layers.UnitNormalization) or last.axis not in (-1, 1):
+        size = [side or _SIDE for side in encoder.input_shape[1:]]
+        noise = np.random.default_rng(0).uniform(0, 255, (2, *size)).astype("float32")
+        embeddings = tf.cast(encoder(noise, training=False), tf.float32)
+        lengths = tf.norm(embeddings, axis=-1).numpy()
+        if not (abs(lengths - 1) < (0.03 if rounded else 1e-3)).all():
+            raise ValueError(
+                "The encoder must give unit vectors: let it end with "
+                "keras.layers.UnitNormalization(dtype='float32'). Received: embeddings of length "
+                f"{lengths.min():g} to {lengths.max():g}"
+            )
+    if not rounded:
+        return encoder
+    units = keras.layers.UnitNormalization(dtype="float32", name="float32_units")(output)
+    return keras.Model(encoder.inputs, units, name=encoder.name)
+
+
+_SIDE = 224  # of the noise, where an encoder takes images of any size
+
+
+def check_compile_options(**options: Any) -> None:
+    """Raise ValueError where a loss or metrics are given: `AND` has its own, and would drop them."""
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(
+                f"AND has its own objective, and takes no `{name}`; and_tf.KNNEvaluation measures "
+                f"accuracy. Received: {name}={value!r}"
+            )
+
+
+def wrong_ids(num_examples: int, received: str) -> str:
+    """What is said of ids that cannot be trained on, however they come."""
+    return (
+        f"AND needs the id of every image as its target: an integer in [0, {num_examples}) of its "
+        "own, not its class label. Give arrays as fit(images, np.arange(len(images))), and a "
+        "tf.data.Dataset of images in one order as\n"
+        "    numbered = images.enumerate().map(lambda id, image: (image, id))\n"
+        "    model.fit(numbered.batch(128))\n"
+        "To judge images that are not trained on, use and_tf.KNNEvaluation. "
+        f"Received: {received}"
+    )
+
+
+def check_targets(x: Any, y: Any, num_examples: int) -> None:
+    """Check the targets of arrays, all of them at once; a data set is checked step by step.
 
     Raises:
         ValueError: Arrays without ids, or ids that are not unique integers in [0, N).
     """
-    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size and x.max() <= 1:
-        warnings.warn(
-            "AND takes pixels as they are stored, 0 to 255; these are at most "
-            f"{x.max():g}. Were they divided by 255?",
-            stacklevel=3,  # where `fit` is called
-        )
-    if y is not None:
-        check_indices(np.asarray(y), num_examples)
-    elif isinstance(x, np.ndarray | tf.Tensor):
+    if x is None:
         raise ValueError(
-            "fit(images, indices) needs the integer id of every image as its target, for "
-            "instance np.arange(len(images)). Received: images alone"
+            "There are no images. The `images` of an and_tf.data.ImageSet that streams are None: give "
+            "the set itself, as in fit(image_set, batch_size=128). Received: None"
         )
-
-
-def check_indices(indices: np.ndarray, num_examples: int) -> None:
-    """Raise ValueError unless every image has an id of its own, int in [0, N)."""
-    if indices.dtype.kind not in "iu":
-        raise ValueError(
-            "fit(images, indices) needs the integer id of every image as its target, for instance "
-            f"np.arange(len(images)). Received: targets of dtype {indices.dtype}"
-        )
-    wrong = indices[(indices < 0) | (indices >= num_examples)]
+    if y is None:
+        if isinstance(x, np.ndarray | tf.Tensor):
+            raise ValueError(wrong_ids(num_examples, "images alone"))
+        return
+    ids = np.asarray(y)
+    if ids.dtype.kind not in "iu":
+        raise ValueError(wrong_ids(num_examples, f"targets of dtype {ids.dtype}"))
+    wrong = ids[(ids < 0) | (ids >= num_examples)]
     if len(wrong):
-        raise ValueError(
-            f"Indices must be in [0, {num_examples}), the number of examples the model was made "
-            f"with. Received: {len(wrong)} outside, the first {wrong.ravel()[0]}"
-        )
-    ids, counts = np.unique(indices, return_counts=True)
+        raise ValueError(wrong_ids(num_examples, f"{len(wrong)} outside, the first {wrong[0]}"))
+    values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
+        repeated = f"{int((counts > 1).sum())} repeated, the first {values[counts > 1][0]}"
+        raise ValueError(wrong_ids(num_examples, repeated))
+
+
+def unpack(data: Any, num_examples: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images and ids [B] of what a step is given.
+
+    Raises:
+        ValueError: No ids, ids that are not integers, or weights, which would have no effect.
+    """
+    images, ids, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if weights is not None:
         raise ValueError(
-            "Every image needs an index of its own: a bank row can take one update a step. "
-            f"Received: {int((counts > 1).sum())} repeated, the first {ids[counts > 1][0]}"
+            "AND weighs all images alike, and takes neither `sample_weight` nor `class_weight`: leave "
+            "images out instead, and number the others anew."
+        )
+    if ids is None:
+        raise ValueError(wrong_ids(num_examples, "images alone"))
+    images, ids = tf.convert_to_tensor(images), tf.convert_to_tensor(ids)
+    if not ids.dtype.is_integer:
+        raise ValueError(wrong_ids(num_examples, f"targets of dtype {ids.dtype.name}"))
+    return images, tf.reshape(ids, [-1])
+
+
+def ids_assertion(ids: tf.Tensor, num_examples: int) -> tf.Tensor:
+    """In a graph, what `check_targets` makes sure of, for the ids [B] of a step.
+
+    `in_own_words` says the same of it.
+    """
+    ids = tf.cast(ids, tf.int64)
+    outside = (ids < 0) | (ids >= num_examples)
+    values, _, counts = tf.unique_with_counts(ids)
+
+    def received(wrong: tf.Tensor, how: str) -> tf.Tensor:
+        return tf.strings.format(
+            f"wrong ids: {{}} {how}, the first {{}}", [tf.size(wrong), wrong[0]]
         )
 
+    def fail() -> tf.Tensor:
+        message = tf.cond(
+            tf.reduce_any(outside),
+            lambda: received(tf.boolean_mask(ids, outside), "outside"),
+            lambda: received(tf.boolean_mask(values, counts > 1), "repeated"),
+        )
+        with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
+            return tf.constant(False)
 
-def index_assertions(indices: tf.Tensor, num_examples: int) -> list[tf.Operation]:
-    """The same checks inside the graph, for indices that come from a data set."""
-    return [
-        tf.debugging.Assert(
-            tf.reduce_all((indices >= 0) & (indices < num_examples)),
-            [f"Indices must be in [0, {num_examples}). Received:", indices],
-        ),
-        tf.debugging.Assert(
-            tf.size(tf.unique(indices).y) == tf.size(indices),
-            ["Indices must not repeat in a batch. Received:", indices],
-        ),
-    ]
+    is_right = ~tf.reduce_any(outside) & tf.reduce_all(counts == 1)
+    return tf.cond(is_right, lambda: tf.constant(True), fail)
+
+
+def in_own_words(function: Callable, num_examples: int) -> Callable:
+    """A function that takes a step, with the ValueError of `check_targets` for wrong ids."""
+
+    @functools.wraps(function)
+    def step(iterator: Iterator) -> Any:
+        try:
+            return function(iterator)
+        except tf.errors.InvalidArgumentError as error:
+            found = re.search(r"wrong ids: (.*?, the first -?\d+)", str(error))
+            if found is None:
+                raise
+            message = wrong_ids(num_examples, found[1])
+        raise ValueError(message)
+
+    return step
+
+
+def pixels_checked(images: tf.Tensor, warn: Callable[[float, float], bool]) -> tf.Tensor:
+    """The images of a step; `warn` gets least and greatest of pixels that are not as stored.
+
+    Integers are taken as they are, and cost nothing here.
+    """
+    images = tf.convert_to_tensor(images)
+    if not images.dtype.is_floating:
+        return images
+    least, greatest = tf.reduce_min(images), tf.reduce_max(images)
+
+    def said() -> tf.Tensor:
+        return tf.numpy_function(warn, [least, greatest], tf.bool)
+
+    is_odd = (least < 0) | ((greatest > 0) & (greatest <= 1))
+    with tf.control_dependencies([tf.cond(is_odd, said, lambda: tf.constant(True))]):
+        return tf.identity(images)
+
+
+def warn_of_pixels(least: float, greatest: float) -> bool:
+    """Say that pixels are not as they are stored."""
+    warnings.warn(
+        "AND takes pixels as they are stored, 0 to 255: its encoder normalises them. These are from "
+        f"{least:g} to {greatest:g}. Were they divided by 255, or normalised already?",
+        stacklevel=2,
+    )
+    return True

@@ -74,7 +74,7 @@ def check_training(model: keras.Model) -> None:
             "TensorFlow cannot put the exchange between devices into a loop of steps: use "
             f"steps_per_execution=1. Received: {model.steps_per_execution}"
         )
-    if model.jit_compile:
+    if model.uses_xla:
         raise ValueError(
             "XLA does not compile the exchange between devices: use jit_compile=False. "
             "Received: jit_compile=True"

@@ -83,6 +83,9 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._bar.close()
         logs = dict(logs or {})
+        if self.evaluation is not None and not self.evaluation.is_fresh:
+            for name in ("knn_bank", "knn_features"):  # an earlier epoch's
+                logs.pop(name, None)
         seconds = self._last_step - self._epoch_started
         examples = self.model.examples_seen - self._examples_before
         speed = examples / max(seconds, 1e-9)

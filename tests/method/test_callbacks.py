@@ -139,7 +139,7 @@ def test_evaluation_reports_bank_and_recomputed_features():
     assert evaluation.untrained == knn_accuracy(
         before[18:], LABELS[18:], before[:18], LABELS[:18], 5
     )
-    assert len(history["knn_bank"]) == len(history["knn_features"]) == 4  # after 2, 3, 4 and 5
+    assert len(history["knn_bank"]) == len(history["knn_features"]) == 5
     after = model.predict(IMAGES, verbose=0)
     for name, rows in (("knn_features", after[:18]), ("knn_bank", model.bank.numpy())):
         assert history[name][-1] == knn_accuracy(after[18:], LABELS[18:], rows, LABELS[:18], 5)
@@ -163,6 +163,8 @@ def _attached(callback, model):
 def test_evaluation_needs_labels():
     with pytest.raises(ValueError, match="Received: arrays has none"):
         and_tf.KNNEvaluation(and_tf.data.from_arrays(IMAGES))
+    with pytest.raises(ValueError, match="a pair .images, labels.. Received: ndarray"):
+        and_tf.KNNEvaluation(IMAGES)
 
 
 def test_discovery_refuses_labels_that_do_not_fit():

@@ -233,36 +233,6 @@ def test_pixels_reach_the_encoder_in_float32_under_mixed_precision():
     np.testing.assert_allclose(found[0, 0, 0], expected, rtol=1e-5)
 
 
-def test_images_between_0_and_1_are_warned_of():
-    with pytest.warns(UserWarning, match="Were they divided by 255"):
-        make_model().fit(IMAGES / 255.0, np.arange(N), verbose=0)
-
-
-@pytest.mark.parametrize(
-    "targets, message",
-    [
-        (None, "Received: images alone"),
-        (np.arange(N) * 0.5, "Received: targets of dtype float64"),
-        (np.arange(N) + 1, "Received: 1 outside, the first 30"),
-        (np.arange(N) - 1, "Received: 1 outside, the first -1"),
-        (np.arange(N) // 2, "Received: 15 repeated, the first 0"),
-    ],
-)
-def test_fit_refuses_wrong_indices(targets, message):
-    with pytest.raises(ValueError, match=message):
-        make_model().fit(IMAGES, targets, verbose=0)
-
-
-@pytest.mark.parametrize("indices, message", [([0, 0], "must not repeat"), ([0, N], "must be in")])
-def test_a_data_set_with_wrong_indices_stops_at_the_batch(indices, message):
-    batches = tf.data.Dataset.from_tensors((IMAGES[:2], np.array(indices)))
-    model = make_model()
-    before = model.bank.numpy()
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        model.fit(batches, shuffle=False, verbose=0)
-    np.testing.assert_array_equal(model.bank, before)
-
-
 @pytest.mark.parametrize(
     "options, message",
     [

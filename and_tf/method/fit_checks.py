@@ -1,0 +1,155 @@
+"""What `AND.fit` and `evaluate` are given beside arrays: image sets, endless data, other callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from and_tf.data.image_set import ImageSet
+from and_tf.method import model_checks
+from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery
+from and_tf.method.sharded_bank import ShardedBank
+
+_HELD_OUT = (
+    "validation_data needs images of the memory bank, with their ids, since the loss is measured "
+    "against it. For held-out images give fit the callback and_tf.KNNEvaluation(train, test) instead. "
+)
+_READERS = (
+    keras.callbacks.CSVLogger,
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.LambdaCallback,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.ReduceLROnPlateau,
+    keras.callbacks.TensorBoard,
+)
+
+
+def check_length(images: ImageSet, num_examples: int) -> None:
+    """Raise ValueError unless an image set has a row of the bank for each image."""
+    if len(images) != num_examples:
+        raise ValueError(
+            f"The model was made for {num_examples} images: give it the set that it trains on. "
+            f"Received: {images.name} of {len(images)} images"
+        )
+
+
+def labelled_with_ids(images: ImageSet, batch_size: int) -> tf.data.Dataset:
+    """Every image once with its id, in order."""
+    ids = tf.data.Dataset.range(len(images)).batch(batch_size)
+    return tf.data.Dataset.zip((images.ordered_batches(batch_size), ids))
+
+
+def check_has_end(x: Any, steps: int | None, name: str) -> None:
+    """Raise ValueError for a data set without end of which no number of steps is asked."""
+    if (
+        steps is None
+        and isinstance(x, tf.data.Dataset)
+        and x.cardinality() == tf.data.INFINITE_CARDINALITY
+    ):
+        raise ValueError(
+            f"The data set has no end: give {name}, for an epoch ceil(images / batch size), or give "
+            "the and_tf.data.ImageSet itself, whose steps are known. Received: "
+            f"{name}=None"
+        )
+
+
+def check_validation(x: Any, y: Any, validation_data: Any, num_examples: int) -> None:
+    """Make sure that the targets of validation arrays are ids, and the images those of the bank.
+
+    Data sets are checked batch by batch, their targets alone.
+
+    Raises:
+        ValueError: They are not, with what to do instead.
+    """
+    if isinstance(validation_data, ImageSet):
+        raise ValueError(f"{_HELD_OUT}Received: {validation_data!r}")  # noqa: TRY004
+    if not isinstance(validation_data, Sequence) or len(validation_data) < 2:
+        return
+    images, ids = validation_data[:2]
+    try:
+        model_checks.check_targets(images, ids, num_examples)
+    except ValueError as error:
+        raise ValueError(f"{_HELD_OUT}{error}") from None
+    if not all(isinstance(array, np.ndarray) for array in (x, images)):
+        return
+    rows = {int(id): row for row, id in enumerate(np.asarray(y).ravel())}
+    for image, id in zip(images[:100], np.asarray(ids).ravel()[:100].tolist(), strict=False):
+        if id in rows and not np.array_equal(image, x[rows[id]]):
+            raise ValueError(f"{_HELD_OUT}Received: another image than that of id {id} in training")
+
+
+def check_callbacks(model: keras.Model, callbacks: Any, is_validated: bool) -> None:
+    """Make sure that Keras's own callbacks can do what they are there for.
+
+    `KNNEvaluation`'s accuracies are monitored with mode "max".
+
+    Raises:
+        ValueError: They cannot, with the reason.
+    """
+    discovery = next((c for c in callbacks if isinstance(c, NeighbourhoodDiscovery)), None)
+    evaluation = next((c for c in callbacks if isinstance(c, KNNEvaluation)), None)
+    for callback in callbacks:
+        kind = type(callback).__name__
+        sets_rate = keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler
+        if discovery and isinstance(callback, sets_rate):
+            raise ValueError(
+                "NeighbourhoodDiscovery sets the learning rate of every epoch itself: give it "
+                f"learning_rate_drops instead. Received: {kind}"
+            )
+        monitor = getattr(callback, "monitor", None)
+        needs_it = getattr(callback, "save_best_only", True)
+        if not isinstance(monitor, str) or not needs_it:
+            continue
+        if monitor.startswith("val_") and not is_validated:
+            raise ValueError(
+                f"{kind} would wait for {monitor!r}, which only validation_data gives: use "
+                'monitor="knn_features" with an and_tf.KNNEvaluation, or monitor="loss". '
+                f"Received: monitor={monitor!r}"
+            )
+        if monitor.startswith("knn_"):
+            _check_evaluated(callback, evaluation)
+        stops = isinstance(callback, keras.callbacks.EarlyStopping)
+        if stops and monitor == "loss" and discovery and discovery.curriculum.rounds:
+            raise ValueError(
+                "The loss rises where a round begins, since its positives and learning rate are new: "
+                'EarlyStopping needs monitor="knn_features" with an and_tf.KNNEvaluation here. '
+                "Received: monitor='loss'"
+            )
+        if stops and callback.restore_best_weights and isinstance(model.bank, ShardedBank):
+            raise ValueError(
+                "A sharded bank is not among the weights that EarlyStopping restores: use "
+                'bank="mirrored", or a ModelCheckpoint. Received: restore_best_weights=True'
+            )
+
+
+def _check_evaluated(callback: keras.callbacks.Callback, evaluation: KNNEvaluation | None) -> None:
+    kind, monitor = type(callback).__name__, callback.monitor
+    if evaluation is None:
+        raise ValueError(
+            f"{kind} would wait for {monitor!r}: give fit an and_tf.KNNEvaluation, too. "
+            f"Received: monitor={monitor!r}"
+        )
+    patience = getattr(callback, "patience", None)
+    if patience is not None and patience < evaluation.every_epochs:
+        raise ValueError(
+            f"{kind} counts epochs, and KNNEvaluation evaluates every {evaluation.every_epochs}: the "
+            f"patience must be at least that. Received: patience={patience}"
+        )
+    if callback.mode == "auto":  # for which Keras knows the metrics of `compile` alone
+        callback.mode = "max"
+
+
+def in_order(callbacks: list[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+    """The callbacks, those that add to the logs before Keras's own that read them."""
+
+    def adds(callback: keras.callbacks.Callback) -> bool:
+        return isinstance(callback, NeighbourhoodDiscovery | KNNEvaluation)
+
+    first_reader = next((i for i, c in enumerate(callbacks) if isinstance(c, _READERS)), None)
+    if first_reader is None or not any(map(adds, callbacks[first_reader:])):
+        return callbacks
+    return sorted(callbacks, key=lambda callback: not adds(callback))
