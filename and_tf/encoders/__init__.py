@@ -13,6 +13,7 @@ from collections.abc import Callable
 import keras
 
 from and_tf.encoders.alexnet import alexnet
+from and_tf.encoders.backbone import from_backbone
 from and_tf.encoders.conv4 import conv4
 from and_tf.encoders.resnet import resnet18, resnet50, resnet101
 
@@ -25,4 +26,4 @@ ENCODERS: dict[str, Callable[..., keras.Model]] = {
 }
 """The encoders by the name a configuration gives them."""
 
-__all__ = ["ENCODERS", "alexnet", "conv4", "resnet18", "resnet50", "resnet101"]
+__all__ = ["ENCODERS", "alexnet", "conv4", "from_backbone", "resnet18", "resnet50", "resnet101"]

@@ -167,7 +167,8 @@ class AND(keras.Model):
         )
 
     def get_compile_config(self) -> dict:
-        return super().get_compile_config() | {"jit_compile": self.uses_xla}
+        config = super().get_compile_config()  # empty before `compile`
+        return config and config | {"jit_compile": self.uses_xla}
 
     def compile_from_config(self, config: dict) -> None:
         config = keras.saving.deserialize_keras_object(config)
