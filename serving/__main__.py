@@ -106,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
         help=_DEFAULT,
     )
     add(
+        "--max-message-mib",
+        type=float,
+        default=defaults.largest_message / MIB,
+        help=f"of gRPC; {_DEFAULT}",
+    )
+    add(
         "--max-total-mib",
         type=float,
         default=defaults.largest_bodies / MIB,
@@ -195,6 +201,7 @@ def _check(options: argparse.Namespace) -> None:
     for name in (
         "max_body_mib",
         "max_unzipped_mib",
+        "max_message_mib",
         "max_total_mib",
         "max_rows",
         "max_pixels",
@@ -231,6 +238,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         grpc_port=options.grpc_port,
         largest_body=round(options.max_body_mib * MIB),
         largest_unzipped_body=round(options.max_unzipped_mib * MIB),
+        largest_message=round(options.max_message_mib * MIB),
         largest_bodies=round(options.max_total_mib * MIB),
         most_rows=options.max_rows,
         most_pixels=options.max_pixels,

@@ -16,7 +16,7 @@ class Settings:
     any it is open. `admin_tokens`, where there are any, are needed to teach and to load models, and
     open all else, too. `allowed_hosts` are names by which the server is called beside `host`,
     loopback names and addresses; "*" is any. `largest_bodies` is what the bodies of all HTTP requests in progress may have
-    together. `metrics_path` None serves no metrics. `rows_dir` keeps the rows that models are
+    together; `largest_message` is of gRPC. `metrics_path` None serves no metrics. `rows_dir` keeps the rows that models are
     taught, None teaches none; `page` answers a page at `/`.
     """
 
@@ -24,8 +24,9 @@ class Settings:
     rest_port: int = 8501
     grpc_port: int = 8500
 
-    largest_body: int = 64 * MIB
-    largest_unzipped_body: int = 64 * MIB
+    largest_body: int = 32 * MIB
+    largest_unzipped_body: int = 32 * MIB
+    largest_message: int = 16 * MIB
     largest_bodies: int = 1024 * MIB
     most_rows: int = 16_384
     most_pixels: int = 16_000_000

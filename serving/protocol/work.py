@@ -23,6 +23,8 @@ from serving.protocol import worker
 
 # Bytes of a body, and numbers of an answer, that are so little work that it is done at once.
 SMALL = 1 << 16
+# Bytes of a body that takes seconds in a bad case.
+LARGE = 1 << 20
 
 _T = TypeVar("_T")
 
@@ -36,6 +38,8 @@ class Work:
 
     def __init__(self, processes: int = 2) -> None:
         self._free = asyncio.Semaphore(processes)
+        # So that one is left for those that do not take long.
+        self._free_for_large = asyncio.Semaphore(max(1, processes - 1))
         self._idle: list[_Process] = []
         self._readers = concurrent.futures.ThreadPoolExecutor(processes, "read")
         self._writers = concurrent.futures.ThreadPoolExecutor(processes, "write")
@@ -56,7 +60,8 @@ class Work:
         if size <= SMALL:
             return function(*arguments)
         try:
-            async with asyncio.timeout_at(deadline), self._free:
+            large = self._free_for_large if size > LARGE else contextlib.nullcontext()
+            async with asyncio.timeout_at(deadline), large, self._free:
                 return await self._in_process(function, arguments)
         except TimeoutError:
             raise deadline_exceeded() from None

@@ -19,8 +19,9 @@ import types
 from collections.abc import Callable
 from typing import IO, Any
 
-# Bytes of address space. The most that a body of 64 MiB needs is 1.5 GiB: many short JSON objects.
-MEMORY = 2 << 30
+# Bytes of address space, of which 0.4 GiB are Python and NumPy. What takes more is no request that
+# a signature could answer: millions of small JSON objects or arrays.
+MEMORY = 3 << 29
 TOO_MUCH = f"The request is too complex: reading it takes more than {MEMORY >> 20} MiB of memory"
 
 

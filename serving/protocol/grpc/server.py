@@ -34,7 +34,7 @@ class GrpcServer:
             interceptors=[_TokenInterceptor(settings)],
             maximum_concurrent_rpcs=settings.most_requests,
             options=[
-                ("grpc.max_receive_message_length", settings.largest_body),
+                ("grpc.max_receive_message_length", settings.largest_message),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_allowed_incoming_connections", most_connections()),
                 # Until a connection has said that it speaks HTTP/2, and over TLS.

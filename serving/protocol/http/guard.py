@@ -15,7 +15,7 @@ from serving.protocol import tokens
 from serving.protocol.http import request_body
 from serving.protocol.http.answers import json_error
 from serving.protocol.http.visitors import Visitors
-from serving.protocol.work import SMALL, Work
+from serving.protocol.work import LARGE, SMALL, Work
 from serving.settings import Settings
 
 # Probes of an orchestrator, which has no token.
@@ -95,16 +95,18 @@ class Guard:
         take: Callable[[int], None],
     ) -> None:
         scope[DEADLINE] = time.monotonic() + self._settings.request_timeout
-        body: bytes | None = await self._body(receive, headers, take)
+        pieces = await self._body(receive, headers, take)
+        zipped = headers.get(b"content-encoding", b"").strip().lower() in (b"gzip", b"x-gzip")
 
         async def replay() -> Message:
-            nonlocal body
-            if body is None:
+            nonlocal pieces, zipped
+            if zipped:
+                # Only now: whether the model is there, for one, is known without the body.
+                pieces = [await self._unzipped(b"".join(pieces), scope[DEADLINE], take)]
+                zipped = False
+            if not pieces:
                 return {"type": "http.disconnect"}
-            taken, body = body, None
-            # Only now: whether the model is there, for one, is known without the body.
-            plain = await self._unzipped(taken, headers, scope[DEADLINE], take)
-            return {"type": "http.request", "body": plain, "more_body": False}
+            return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
 
         handler = asyncio.ensure_future(self._app(scope, replay, answer.send))
         gone = asyncio.ensure_future(_disconnection(receive))
@@ -128,7 +130,7 @@ class Guard:
 
     async def _body(
         self, receive: Receive, headers: dict[bytes, bytes], take: Callable[[int], None]
-    ) -> bytes:
+    ) -> list[bytes]:
         settings = self._settings
         try:
             async with asyncio.timeout(settings.request_timeout):
@@ -138,20 +140,11 @@ class Guard:
         except TimeoutError:
             raise request_body.BodyError(408, "The request body came too slowly") from None
 
-    async def _unzipped(
-        self,
-        body: bytes,
-        headers: dict[bytes, bytes],
-        deadline: float,
-        take: Callable[[int], None],
-    ) -> bytes:
-        encoding = headers.get(b"content-encoding", b"").strip().lower()
-        if encoding not in (b"gzip", b"x-gzip"):
-            return body
+    async def _unzipped(self, body: bytes, deadline: float, take: Callable[[int], None]) -> bytes:
         largest = self._settings.largest_unzipped_body
         plain = request_body.unzip_small(body, min(largest, SMALL))
         if plain is None:
-            plain = await self._work.read(SMALL + 1, deadline, request_body.unzip, body, largest)
+            plain = await self._work.read(LARGE, deadline, request_body.unzip, body, largest)
         take(max(0, len(plain) - len(body)))
         return plain
 

@@ -60,8 +60,8 @@ class Room:
 
 async def read(
     receive: Receive, declared: bytes | None, largest: int, take: Callable[[int], None]
-) -> bytes:
-    """The whole body of a request.
+) -> list[bytes]:
+    """The whole body of a request, in the pieces in which it came.
 
     Args:
         declared: its Content-Length header.
@@ -88,7 +88,7 @@ async def read(
         take(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return chunks
 
 
 def unzip_small(body: bytes, largest: int) -> bytes | None:

@@ -50,12 +50,14 @@ def _example(value: Any) -> Example:
     for name, content in value.items():
         feature = example.features.feature[name]
         elements = content if isinstance(content, list) else [content]
-        # What is of one kind and needs no conversion is most there is.
+        # Lists of numbers are long.
         if set(map(type, elements)) == {int} and max(elements) < 1 << 63:
             feature.int64_list.value.extend(elements)
-            continue
-        for element in elements:
-            _add(element, name, feature)
+        elif set(map(type, elements)) == {float}:
+            feature.float_list.value.extend(_narrow(elements).tolist())
+        else:
+            for element in elements:
+                _add(element, name, feature)
     return example
 
 
@@ -85,8 +87,13 @@ def _convert(value: Any, name: str) -> int | float | bytes:
     if isinstance(value, dict):
         return decode_base64(value)
     if isinstance(value, float):
-        with np.errstate(over="ignore"):
-            return float(np.float32(value))
+        return float(_narrow(value))
     if value >= 1 << 63:
         raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
     return int(value)
+
+
+def _narrow(value: Any) -> np.ndarray:
+    """float32 of one or many floats; what is too large is infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(value, np.float64).astype(np.float32)

@@ -19,9 +19,9 @@ from serving.protocol.work import SMALL, Work
 LARGE = SMALL + 1
 
 
-def run(test: Callable[[Work], Coroutine[Any, Any, None]]) -> None:
+def run(test: Callable[[Work], Coroutine[Any, Any, None]], processes: int = 1) -> None:
     async def start() -> None:
-        work = Work(1)
+        work = Work(processes)
         try:
             await asyncio.wait_for(test(work), 60)
         finally:
@@ -63,7 +63,7 @@ def test_errors_come_back_as_they_were_raised() -> None:
 @pytest.mark.parametrize("function", [allocate, leave])
 def test_a_process_that_takes_too_much_or_dies_fails_one_request(function: Callable) -> None:
     async def test(work: Work) -> None:
-        with pytest.raises(ServingError, match="more than 2048 MiB of memory"):
+        with pytest.raises(ServingError, match="more than 1536 MiB of memory"):
             await work.read(LARGE, None, function)
         assert await work.read(LARGE, None, len, b"12") == 2
 
@@ -81,6 +81,18 @@ def test_the_deadline_ends_what_runs_and_what_waits() -> None:
         assert await work.read(LARGE, None, len, b"12") == 2
 
     run(test)
+
+
+def test_large_requests_leave_a_process_to_the_others() -> None:
+    async def test(work: Work) -> None:
+        large = [asyncio.create_task(work.read(1 << 24, None, time.sleep, 3600)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert await work.read(LARGE, None, len, b"12") == 2
+        for task in large:
+            task.cancel()
+        await asyncio.gather(*large, return_exceptions=True)
+
+    run(test, 2)
 
 
 def test_a_client_that_goes_away_ends_what_runs() -> None:

@@ -234,7 +234,7 @@ def test_health_of_each_service(channel: grpc.Channel) -> None:
 def test_reloading_token_and_message_size(saved_models: pathlib.Path) -> None:
     with (
         running(
-            {"first": saved_models / "half_plus_two"}, tokens=("secret",), largest_body=10_000
+            {"first": saved_models / "half_plus_two"}, tokens=("secret",), largest_message=10_000
         ) as one,
         one.channel() as channel,
     ):
