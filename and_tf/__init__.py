@@ -28,9 +28,10 @@ _is_command = getattr(sys, "argv", [])[:1] == ["-m"] and any(
     argument.removeprefix("-m").split(".")[0] == "and_tf" for argument in sys.orig_argv
 )
 if not _is_command:
-    from and_tf.backend import require_tensorflow
+    from and_tf.backend import require_tensorflow, set_keras_defaults
 
     require_tensorflow()
+    set_keras_defaults()
 
     from and_tf import data, discovery, encoders, evaluation, method
     from and_tf.data.augment import Augment

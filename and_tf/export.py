@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from and_tf.backend import require_tensorflow
+from and_tf.backend import require_tensorflow, set_keras_defaults
 from and_tf.errors import RunError
 from and_tf.runs import commands
 from and_tf.runs.commands import fail, quieten, refusing_bad_input
@@ -182,6 +182,7 @@ def export(config: RunConfig, run: RunDirectory, output: Path, args: argparse.Na
         OSError: The disk is full. Nothing is left.
     """
     quieten()
+    set_keras_defaults()
     from and_tf.exporting.portable import write_portable
     from and_tf.exporting.rows import embed_rows, with_labels
     from and_tf.exporting.saved_model import write_saved_model

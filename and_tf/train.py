@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from and_tf.backend import require_tensorflow
+from and_tf.backend import require_tensorflow, set_keras_defaults
 from and_tf.distribution.cluster import Cluster
 from and_tf.errors import Interrupted
 from and_tf.files import write_text
@@ -152,6 +152,7 @@ def train(
         OSError: The disk is full. The last checkpoint stands.
     """
     quieten()
+    set_keras_defaults()
     cluster = cluster or Cluster()
     goes_on = resume and run.holds_run
     with refusing_bad_input():

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 
 from and_tf.errors import RunError
@@ -48,7 +49,11 @@ def refusing_bad_input() -> Iterator[None]:
 
 
 def quieten() -> None:
-    """Keep TensorFlow's remarks on the machine out of the way, unless they were asked for."""
+    """Keep TensorFlow's remarks on the machine out of the way, unless they were asked for.
+
+    Warnings become one line, as the commands' own are.
+    """
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
