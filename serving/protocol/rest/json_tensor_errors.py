@@ -1,6 +1,7 @@
-"""What is wrong with JSON that does not convert to tensors, as TensorFlow Serving says it.
+"""What is wrong with JSON that does not convert to tensors.
 
-Messages and the order of the checks are those of its tensorflow_serving/util/json_tensor.cc.
+Statuses, and which key or row is named, are those of TensorFlow Serving's
+tensorflow_serving/util/json_tensor.cc.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from serving.errors import ServingError, invalid
 from serving.protocol.dtypes import NUMPY_TYPES, dtype_name
+from serving.protocol.rest.json_arrays import DEEPEST, flatten
 from serving.protocol.rest.json_base64 import decode_base64, is_base64
 from serving.protocol.rest.json_values import show, type_name
-
-# NumPy has 64 dimensions at most.
-DEEPEST = 64
 
 
 def explain_rows(rows: list[Any], infos: Mapping[str, TensorInfo]) -> ServingError:
@@ -29,19 +28,18 @@ def explain_rows(rows: list[Any], infos: Mapping[str, TensorInfo]) -> ServingErr
             "instances is a plain list, but expecting list of objects as multiple input tensors "
             "required as per tensorinfo_map"
         )
-    shapes: dict[str, list[int]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     objects = _is_row(rows[0])
     for i, row in enumerate(rows):
         if objects != _is_row(row):
             expected, received = ("object", "list") if objects else ("value/list", "object")
             return invalid(f"Expecting {expected} but got {received} at item {i} of input list")
         for name, value in (row if objects else {next(iter(infos)): row}).items():
-            error = _explain_item(value, name, infos, shapes)
-            if error:
+            if problem := _problem_of_item(name, value, infos, shapes):
                 key = f" key: {name}" if objects else ""
                 return invalid(
                     f"Failed to process element: {i}{key} of 'instances' list. "
-                    f"Error: {error.code.name}: {error.message}"
+                    f"Error: {problem.code.name}: {problem.message}"
                 )
         if objects and row.keys() != infos.keys():
             return invalid(
@@ -51,97 +49,57 @@ def explain_rows(rows: list[Any], infos: Mapping[str, TensorInfo]) -> ServingErr
     return invalid("'instances' do not convert to the inputs of the signature")
 
 
-def explain_column(value: Any, dtype: int) -> ServingError:
-    """Why `value` is not a tensor of `dtype`."""
-    shape = _shape(value)
-    error = _explain(value, 0, shape, dtype)
-    return error or invalid(f"A value of 'inputs' does not convert to {dtype_name(dtype)}")
+def explain_column(name: str, value: Any, dtype: int) -> ServingError:
+    """Why `value` is not the tensor of `dtype` that the input `name` takes."""
+    problem, _ = _problem(value, dtype)
+    return problem or invalid(f"'inputs' does not convert to {dtype_name(dtype)} at key: {name}")
 
 
 def _is_row(value: Any) -> bool:
     return isinstance(value, dict) and not is_base64(value)
 
 
-def _explain_item(
-    value: Any, name: str, infos: Mapping[str, TensorInfo], shapes: dict[str, list[int]]
+def _problem_of_item(
+    name: str, value: Any, infos: Mapping[str, TensorInfo], shapes: dict[str, tuple[int, ...]]
 ) -> ServingError | None:
     """What is wrong with one input of a row; notes the shape of the first of each name."""
     if name not in infos:
         return invalid(f"JSON object: does not have named input: {name}")
-    shape = _shape(value)
-    error = _explain(value, 0, shape, infos[name].dtype)
-    if error:
-        return error
-    first = shapes.setdefault(name, shape)
-    if np.prod(first) != np.prod(shape):
+    problem, shape = _problem(value, infos[name].dtype)
+    if problem is None and shapes.setdefault(name, shape) != shape:
+        return invalid(f"Expecting shape {list(shapes[name])} but got: {list(shape)}")
+    return problem
+
+
+def _problem(value: Any, dtype: int) -> tuple[ServingError | None, tuple[int, ...]]:
+    """What is wrong with a value, if anything, and its shape."""
+    dense = flatten(value)
+    if dense is None:
         return invalid(
-            f"Expecting tensor size: {np.prod(first, dtype=int)} but got: "
-            f"{np.prod(shape, dtype=int)}"
-        )
-    if first != shape:
-        return invalid(f"Expecting shape {_show_shape(first)} but got: {_show_shape(shape)}")
-    return None
+            f"JSON Value: {show(value)} has lists of unequal size, or more than {DEEPEST} levels"
+        ), ()
+    flat, shape = dense
+    return next(filter(None, (_problem_of_scalar(one, dtype) for one in flat)), None), shape
 
 
-def _shape(value: Any) -> list[int]:
-    """The shape that the first elements have."""
-    shape: list[int] = []
-    while isinstance(value, list) and len(shape) <= DEEPEST:
-        shape.append(len(value))
-        if not value:
-            break
-        value = value[0]
-    return shape
-
-
-def _show_shape(shape: list[int]) -> str:
-    return f"[{','.join(map(str, shape))}]"
-
-
-def _explain(value: Any, level: int, shape: list[int], dtype: int) -> ServingError | None:
-    if len(shape) > DEEPEST:
-        return invalid(f"Lists are nested deeper than {DEEPEST} levels")
-    if not isinstance(value, list):
-        if level != len(shape):
-            return invalid(
-                f"JSON Value: {show(value)} found at incorrect level: {level + 1} in the JSON DOM. "
-                f"Expected at level: {len(shape)}"
-            )
-        return _explain_scalar(value, dtype)
-    if level >= len(shape):
-        return invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
-    if len(value) != shape[level]:
-        return invalid(
-            f"Encountered list at unexpected size: {len(value)} at level: {level} "
-            f"expected size: {shape[level]}"
-        )
-    for element in value:
-        error = _explain(element, level + 1, shape, dtype)
-        if error:
-            return error
-    return None
-
-
-def _explain_scalar(value: Any, dtype: int) -> ServingError | None:
-    if isinstance(value, dict) and dtype == types_pb2.DT_STRING:
-        if not is_base64(value):
-            return invalid(f"JSON Value: {show(value)} not formatted correctly for base64 data")
-        try:
-            decode_base64(value)
-        except ServingError as error:
-            return error
-        return None
-    if isinstance(value, dict) or (dtype in NUMPY_TYPES and not _fits(value, dtype)):
-        return invalid(
-            f"JSON Value: {show(value)} Type: {type_name(value)} is not of expected type: "
-            f"{dtype_name(dtype)}"
-        )
+def _problem_of_scalar(value: Any, dtype: int) -> ServingError | None:
     if dtype not in NUMPY_TYPES:
         return ServingError(
             grpc.StatusCode.UNIMPLEMENTED,
             f"Conversion of JSON Value: {show(value)} to type: {dtype_name(dtype)}",
         )
-    return None
+    if dtype == types_pb2.DT_STRING and is_base64(value):
+        try:
+            decode_base64(value)
+        except ServingError as error:
+            return error
+        return None
+    if _fits(value, dtype):
+        return None
+    return invalid(
+        f"JSON Value: {show(value)} Type: {type_name(value)} is not of expected type: "
+        f"{dtype_name(dtype)}"
+    )
 
 
 def _fits(value: Any, dtype: int) -> bool:

@@ -1,24 +1,20 @@
 """JSON of a predict request to input tensors: rows (`instances`) and columns (`inputs`).
 
-What is right is converted level by level in C; what is not is left to `json_tensor_errors`, which
-walks value by value to say what is wrong as TensorFlow Serving says it.
+What does not convert is left to `json_tensor_errors`, which walks value by value to say what is wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any
 
 import numpy as np
-from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
-from serving.errors import ServingError, invalid
-from serving.protocol.dtypes import NUMPY_TYPES, PROTO_TYPES
-from serving.protocol.request_checks import check_strings
+from serving.errors import invalid
 from serving.protocol.rest import json_tensor_errors
-from serving.protocol.rest.json_base64 import decode_base64, is_base64
+from serving.protocol.rest.json_arrays import to_array
+from serving.protocol.rest.json_base64 import is_base64
 from serving.protocol.rest.json_values import show
 
 
@@ -78,7 +74,7 @@ def _read_rows(rows: list[Any], infos: Mapping[str, TensorInfo]) -> dict[str, np
     arrays = {
         name: array
         for name, column in columns.items()
-        if (array := _to_array(column, infos[name].dtype)) is not None
+        if (array := to_array(column, infos[name].dtype)) is not None
     }
     if not arrays or len(arrays) < len(columns):
         raise json_tensor_errors.explain_rows(rows, infos)
@@ -100,9 +96,9 @@ def _read_columns(value: Any, infos: Mapping[str, TensorInfo]) -> dict[str, np.n
         columns = {next(iter(infos)): value}
     arrays = {}
     for name, info in infos.items():
-        array = _to_array(columns[name], info.dtype)
+        array = to_array(columns[name], info.dtype)
         if array is None:
-            raise json_tensor_errors.explain_column(columns[name], info.dtype)
+            raise json_tensor_errors.explain_column(name, columns[name], info.dtype)
         arrays[name] = _shaped(array, info)
     return arrays
 
@@ -113,58 +109,3 @@ def _shaped(array: np.ndarray, info: TensorInfo) -> np.ndarray:
     if array.shape != (0,) or len(sizes) < 2:
         return array
     return array.reshape(0, *sizes[1:])
-
-
-def _to_array(value: Any, dtype: int) -> np.ndarray | None:
-    """`value` as an array, or None where it is ragged or not of `dtype`."""
-    dense = _flatten(value)
-    if dense is None:
-        return None
-    flat, shape = dense
-    if not flat:
-        return np.empty(shape, PROTO_TYPES[dtype]) if dtype in PROTO_TYPES else None
-    if dtype not in NUMPY_TYPES:
-        return None
-    types = set(map(type, flat))
-    if dtype == types_pb2.DT_STRING:
-        return _to_strings(flat, shape) if types <= {str, dict} else None
-    allowed = {types_pb2.DT_FLOAT: {int, float}, types_pb2.DT_DOUBLE: {int, float}}
-    if not types <= allowed.get(dtype, {bool} if dtype == types_pb2.DT_BOOL else {int}):
-        return None
-    try:
-        if dtype == types_pb2.DT_FLOAT:
-            with np.errstate(over="ignore"):
-                return np.array(flat, np.float64).astype(np.float32).reshape(shape)
-        return np.array(flat, NUMPY_TYPES[dtype]).reshape(shape)
-    except OverflowError:
-        return None
-
-
-def _flatten(value: Any) -> tuple[list[Any], tuple[int, ...]] | None:
-    """The values of nested lists in one list, and the shape; None where lengths differ."""
-    level: list[Any] = [value]
-    shape: tuple[int, ...] = ()
-    while level and isinstance(level[0], list):
-        if set(map(type, level)) != {list} or len(lengths := set(map(len, level))) != 1:
-            return None
-        shape += tuple(lengths)
-        if len(shape) > json_tensor_errors.DEEPEST:
-            return None
-        level = list(chain.from_iterable(level))
-    return level, shape
-
-
-def _to_strings(flat: list[Any], shape: tuple[int, ...]) -> np.ndarray | None:
-    check_strings(len(flat))
-    strings = np.empty(len(flat), object)
-    for i, value in enumerate(flat):
-        if isinstance(value, str):
-            strings[i] = value.encode()
-        elif is_base64(value):
-            try:
-                strings[i] = decode_base64(value)
-            except ServingError:
-                return None
-        else:
-            return None
-    return strings.reshape(shape)
