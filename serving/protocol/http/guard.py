@@ -127,6 +127,8 @@ class Guard:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError, Exception):
                         await task
+            # A task keeps its error, and that this frame.
+            del handler, gone, task
 
     async def _body(
         self, receive: Receive, headers: dict[bytes, bytes], take: Callable[[int], None]

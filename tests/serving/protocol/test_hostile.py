@@ -16,6 +16,7 @@ from collections.abc import Callable
 import grpc
 import numpy as np
 import pytest
+import starlette.requests
 import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import (
@@ -29,10 +30,13 @@ from serving.engine.request_queue import Request
 from serving.errors import ServingError
 from serving.protocol import open_files
 from serving.protocol.grpc import messages
+from serving.protocol.http.request_body import BodyError
 from serving.protocol.work import SMALL
 from tests.serving.running import Answer, Running, running
 
 PREDICT = "/v1/models/{}:predict"
+# What keeps a request, if something keeps it.
+KEPT = (ServingError, BodyError, Request, starlette.requests.Request)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -192,15 +196,18 @@ def test_failures_keep_nothing(server: Running) -> None:
                 rest(signature_name="below_ten", instances=[11.0]).status,
                 rest(signature_name="image_mean", instances=[encoded, 1]).status,
                 rest(signature_name="no", instances=[encoded]).status,
+                server.ask(
+                    "POST", PREDICT.format("kinds"), large, {"Content-Encoding": "gzip"}
+                ).status,
             ]
             gc.collect()
-            kept = [one for one in gc.garbage if isinstance(one, ServingError | Request)]
+            kept = [one for one in gc.garbage if isinstance(one, KEPT)]
             frames = [one for one in gc.garbage if isinstance(one, types.FrameType)]
         finally:
             gc.set_debug(0)
             gc.garbage.clear()
             gc.enable()
-    assert statuses == [400] * 4
+    assert statuses == [400] * 5
     assert not kept
     assert not [frame for frame in frames if "/serving/" in frame.f_code.co_filename]
 
