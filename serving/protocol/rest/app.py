@@ -6,6 +6,7 @@ http_rest_api_util.cc (github.com/tensorflow/serving).
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -30,13 +31,15 @@ from serving.protocol import model_info
 from serving.protocol.http.answers import json_error
 from serving.protocol.http.guard import DEADLINE, Guard
 from serving.protocol.inference import Inference
-from serving.protocol.request_checks import Limits
-from serving.protocol.rest import json_outputs
+from serving.protocol.request_checks import Limits, Question
+from serving.protocol.rest import json_outputs, uploads
 from serving.protocol.rest.json_requests import read_examples, read_predict
 from serving.settings import Settings
 
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
-_POST = re.compile(rf"{_MODEL}:(classify|regress|predict)", re.IGNORECASE | re.ASCII)
+_POST = re.compile(
+    rf"{_MODEL}:(classify|regress|predict|embed|neighbours)", re.IGNORECASE | re.ASCII
+)
 _GET = re.compile(
     r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?(?:/(metadata))?",
     re.IGNORECASE | re.ASCII,
@@ -136,6 +139,8 @@ class RestApi:
         if match and method == "GET":
             return self._describe(match)
         verbs = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
+        if uploads.is_upload(request.headers.get("content-type", "")):
+            verbs |= dict.fromkeys(uploads.VERBS, self._upload)
         if not match or method != "POST" or match[4] not in verbs:
             raise invalid(f"Malformed request: {method} {target}")
         spec, verb = _spec(match), match[4]
@@ -194,6 +199,35 @@ class RestApi:
             name, examples = await self._examples(request, deadline)
             values = await self._inference.regress(version, name, examples, deadline)
             return Answer(json_outputs.write_regressions(values), version.version)
+
+    async def _upload(self, spec: ModelSpec, request: Request, deadline: float | None) -> Answer:
+        """What `embed`, `classify` or `neighbours` gives for each image of the body."""
+        ask, work = self._inference, self._inference.work
+        name = f"{request.url.path.rpartition(':')[2]}_bytes"
+        with ask.use(spec) as version:
+            if name not in version.signatures:
+                raise invalid(f"Model {version.name} takes no images: it has no signature {name}")
+            kind, body = request.headers["content-type"], await request.body()
+            signature = version.signatures[name]
+            questions = await work.read(
+                len(body), deadline, uploads.read_questions, kind, body, name, signature, ask.limits
+            )
+
+            async def answer(
+                question: Question | ServingError,
+            ) -> dict[str, np.ndarray] | ServingError:
+                if isinstance(question, ServingError):
+                    return question
+                try:
+                    return await ask.predict(version, question, deadline)
+                except ServingError as error:
+                    if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+                        raise
+                    return uploads.without_row(error)
+
+            # The engine joins them to batches, and tries those of a failed one alone.
+            results = await asyncio.gather(*map(answer, questions))
+            return Answer(json_outputs.write_results(results), version.version)
 
     async def _examples(self, request: Request, deadline: float | None) -> tuple[str, np.ndarray]:
         body = await request.body()

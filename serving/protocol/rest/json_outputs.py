@@ -7,13 +7,13 @@ tokens `NaN`, `Infinity` and `-Infinity`, as TensorFlow Serving writes them.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import orjson
 
-from serving.errors import invalid
+from serving.errors import ServingError, invalid
 from serving.protocol.dtypes import NUMPY_TYPES, dtype_name, dtype_number
 from serving.protocol.example_results import Classes
 
@@ -65,6 +65,17 @@ def write_classes(classes: Classes) -> bytes:
 def write_regressions(values: np.ndarray) -> bytes:
     """`{"results": [value, ...]}` of each example's float32."""
     return _dump({"results": _numbers(values)})
+
+
+def write_results(results: Iterable[Mapping[str, np.ndarray] | ServingError]) -> bytes:
+    """`{"results": [...]}`: of each image the outputs, of one row each, or its error."""
+    written = [
+        {"error": result.message}
+        if isinstance(result, ServingError)
+        else {name: _values(name, array[0]) for name, array in result.items()}
+        for result in results
+    ]
+    return _dump({"results": written})
 
 
 def _values(name: str, array: Any) -> Any:
