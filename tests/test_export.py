@@ -22,7 +22,7 @@ from and_tf.exporting.prediction_logs import read_logs
 
 NAMES = {
     "serving_default", "embed", "embed_bytes", "classify", "classify_bytes", "neighbours",
-    "neighbours_bytes",
+    "neighbours_bytes", "classify_embedding", "neighbours_embedding",
 }  # fmt: skip
 
 

@@ -55,13 +55,14 @@ def read_logs(path: Path) -> list[prediction_log_pb2.PredictionLog]:
 
 
 def warm_up_logs(
-    input_names: Mapping[str, str], image_shape: tuple[int, int, int]
+    input_names: Mapping[str, str], image_shape: tuple[int, int, int], embedding_dim: int
 ) -> list[prediction_log_pb2.PredictionLog]:
-    """A request of every usual batch size to every signature: grey images.
+    """A request of every usual batch size to every signature: grey images, or one embedding.
 
     Args:
-        input_names: Signature to its input, `images` or `image_bytes`.
+        input_names: Signature to its input, `images`, `image_bytes` or `embedding`.
         image_shape: (H, W, 3) of the encoder's images.
+        embedding_dim: d.
     """
     file = tf.io.encode_png(np.full(image_shape, GREY, np.uint8)).numpy()
     logs = []
@@ -69,6 +70,8 @@ def warm_up_logs(
         for size in WARM_UP_SIZES:
             if input_name == "image_bytes":
                 tensor = tf.make_tensor_proto([file] * size)
+            elif input_name == "embedding":
+                tensor = tf.make_tensor_proto(1.0, tf.float32, [size, embedding_dim])
             else:
                 # One value stands for all, which keeps the file small.
                 tensor = tf.make_tensor_proto(GREY, tf.uint8, [size, *image_shape])

@@ -50,7 +50,10 @@ def write_saved_model(
 
     extra = folder / "assets.extra"
     inputs = {name: signature.input_name for name, signature in exported.signatures.items()}
-    write_logs(extra / "tf_serving_warmup_requests", warm_up_logs(inputs, image_shape))
+    write_logs(
+        extra / "tf_serving_warmup_requests",
+        warm_up_logs(inputs, image_shape, encoder.output_shape[-1]),
+    )
     description = describe(config, encoder, exported, rows, folder)
     write_text(extra / "and_tf.json", json.dumps(description, indent=2) + "\n")
     if len(rows):

@@ -70,6 +70,7 @@ class Exported:
         image_shape = encoder.input_shape[1:]
         images = tf.TensorSpec([None, *image_shape], tf.uint8, name="images")
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+        embedding = tf.TensorSpec([None, encoder.output_shape[-1]], tf.float32, name="embedding")
 
         # Traced once and shared by all signatures.
         @tf.function(input_signature=[images], autograph=False)
@@ -83,6 +84,7 @@ class Exported:
         height, width = image_shape[:2]
         pixels = f"pixels 0 to 255, RGB, uint8, {height} x {width}"
         files = f"JPEG, PNG, BMP, WebP or GIF files of any size; resized to {height} x {width}"
+        vectors = "embeddings, as `embed` gives them, or sums of them: any length but zero"
         self.signatures: dict[str, Signature] = {}
 
         def add(name: str, k: int | None, what: str, answer: Callable) -> None:
@@ -92,10 +94,16 @@ class Exported:
             def of_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
                 return answer(embed(decode(image_bytes)))
 
-            for suffix, function, spec, given in (
+            def of_embedding(embedding: tf.Tensor) -> dict[str, tf.Tensor]:
+                return answer(tf.math.l2_normalize(embedding, axis=1))
+
+            kinds: list[tuple[str, Callable, tf.TensorSpec, str]] = [
                 ("", of_images, images, pixels),
                 ("_bytes", of_bytes, image_bytes, files),
-            ):
+            ]
+            if name != "embed":
+                kinds.append(("_embedding", of_embedding, embedding, vectors))
+            for suffix, function, spec, given in kinds:
                 self.signatures[name + suffix] = Signature(
                     tf.function(function, input_signature=[spec], autograph=False),
                     spec.name,

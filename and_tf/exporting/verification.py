@@ -56,8 +56,10 @@ def expected_answers(
     logs = []
     for name, k in signatures.items():
         of_bytes = name.endswith("_bytes")
-        alias, given = ("image_bytes", files) if of_bytes else ("images", images)
         embeddings = encoder.predict(resized if of_bytes else images, verbose=0)
+        alias, given = ("image_bytes", files) if of_bytes else ("images", images)
+        if name.endswith("_embedding"):
+            alias, given = "embedding", embeddings
         for size in (1, len(images)):
             answers = _answers(name, embeddings[:size], rows, k, vote_neighbours, vote_temperature)
             logs.append(prediction_log(name, {alias: given[:size]}, answers))
@@ -72,7 +74,7 @@ def _answers(
     vote_neighbours: int,
     vote_temperature: float,
 ) -> dict[str, np.ndarray]:
-    kind = name.removesuffix("_bytes")
+    kind = name.removesuffix("_bytes").removesuffix("_embedding")
     if kind == "neighbours":
         similarities = np.sort(embeddings @ rows.embeddings.T, axis=1)[:, ::-1]
         return {"similarities": similarities[:, :k]}

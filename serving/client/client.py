@@ -141,9 +141,18 @@ class Client:
         """Classes of the images by weighted kNN, best first."""
         return self._run(self._operations.classify(images))
 
-    def neighbours(self, images: Iterable[ImageLike]) -> Neighbours:
-        """The stored rows that are nearest to the images."""
-        return self._run(self._operations.neighbours(images))
+    def neighbours(
+        self,
+        images: Iterable[ImageLike] | None = None,
+        *,
+        embeddings: np.ndarray | None = None,
+        k: int | None = None,
+    ) -> Neighbours:
+        """The stored rows that are nearest to images, or to embeddings [N, d] of any length.
+
+        `k` of them, or as many as the export gives, which is the most.
+        """
+        return self._run(self._operations.neighbours(images, embeddings, k))
 
     def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
         """Outputs of any signature of any model, by alias; strings come as bytes."""
@@ -225,9 +234,15 @@ class AsyncClient:
         """As `Client.classify`."""
         return await self._run(self._operations.classify(images))
 
-    async def neighbours(self, images: Iterable[ImageLike]) -> Neighbours:
+    async def neighbours(
+        self,
+        images: Iterable[ImageLike] | None = None,
+        *,
+        embeddings: np.ndarray | None = None,
+        k: int | None = None,
+    ) -> Neighbours:
         """As `Client.neighbours`."""
-        return await self._run(self._operations.neighbours(images))
+        return await self._run(self._operations.neighbours(images, embeddings, k))
 
     async def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
         """As `Client.predict`."""

@@ -137,13 +137,27 @@ class Operations:
         outputs = yield from self._on_images("classify_bytes", images)
         return Classes(_text(outputs["classes"]), outputs["scores"])
 
-    def neighbours(self, images: Iterable[ImageLike]) -> Steps[Neighbours]:
-        outputs = yield from self._on_images("neighbours_bytes", images)
+    def neighbours(
+        self,
+        images: Iterable[ImageLike] | None,
+        embeddings: np.ndarray | None = None,
+        k: int | None = None,
+    ) -> Steps[Neighbours]:
+        if (images is None) == (embeddings is None):
+            raise ValueError("Give either images or embeddings, not both and not neither.")
+        if images is not None:
+            outputs = yield from self._on_images("neighbours_bytes", images)
+        else:
+            inputs = {"embedding": np.asarray(embeddings, np.float32)}
+            outputs = yield from self.predict("neighbours_embedding", inputs)
+        most = outputs["ids"].shape[1]
+        if k is not None and not (1 <= k <= most or not len(outputs["ids"])):
+            raise ValueError(f"k is 1 to {most}, as many as the export gives. Received: {k}")
         return Neighbours(
-            outputs["ids"],
-            outputs["similarities"],
-            _text(outputs["labels"]),
-            _text(outputs["sources"]),
+            outputs["ids"][:, :k],
+            outputs["similarities"][:, :k],
+            _text(outputs["labels"])[:, :k],
+            _text(outputs["sources"])[:, :k],
         )
 
     def teach(

@@ -17,7 +17,7 @@ def test_records_come_back_as_they_were(tmp_path):
 
 
 def test_warm_up_is_small_whatever_the_size():
-    logs = warm_up_logs({"embed": "images", "embed_bytes": "image_bytes"}, (224, 224, 3))
+    logs = warm_up_logs({"embed": "images", "embed_bytes": "image_bytes"}, (224, 224, 3), 128)
     assert sum(log.ByteSize() for log in logs) < 100_000
     images, files = (logs[i].predict_log.request.inputs for i in (5, -1))
     assert tf.make_ndarray(images["images"]).shape == (32, 224, 224, 3)

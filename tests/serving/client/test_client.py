@@ -64,6 +64,22 @@ def test_embeddings_of_every_kind_of_image(url: str, call, coloured_png, tmp_pat
     assert np.abs(embeddings[4] - embeddings[0]).max() > 0.1
 
 
+def test_neighbours_of_embeddings(url: str, coloured_png) -> None:
+    images = [coloured_png(RED, 2), coloured_png((30, 200, 30), 50)]
+    with Client(url, "colours") as client:
+        expected = client.neighbours(images)
+        embeddings = 3 * client.embed(images)
+        found = client.neighbours(embeddings=embeddings)
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_allclose(found.similarities, expected.similarities, atol=1e-5)
+        fewer = client.neighbours(embeddings=embeddings, k=2)
+        np.testing.assert_array_equal(fewer.sources, expected.sources[:, :2])
+        with pytest.raises(ValueError, match="k is 1 to 4"):
+            client.neighbours(images, k=5)
+        with pytest.raises(ValueError, match="either images or embeddings"):
+            client.neighbours(images, embeddings=embeddings)
+
+
 def test_no_images(url: str, call) -> None:
     assert call(url, "colours", "embed", []).shape == (0, 4)
     assert call(url, "colours", "classify", []).classes.shape[0] == 0
