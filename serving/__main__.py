@@ -166,6 +166,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("monitoring").add_argument
     add("--metrics", action="store_true", help="for Prometheus, at /monitoring/prometheus/metrics")
+    add(
+        "--access-log", metavar="FILE", help="a line of JSON for each request; - is standard output"
+    )
     add("--monitoring-config", type=pathlib.Path, metavar="FILE", help="TensorFlow Serving's file")
 
     add = parser.add_argument_group("teaching").add_argument
@@ -253,6 +256,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         private_key=options.private_key,
         cors=options.cors,
         metrics_path=path,
+        access_log=options.access_log,
         rows_dir=options.rows_dir,
         most_taught_rows=options.max_taught_rows,
         page=options.page,

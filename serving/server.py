@@ -19,6 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from serving.access_log import AccessLog
 from serving.engine.batching_settings import BatchingSettings
 from serving.engine.models import Models
 from serving.errors import ServingError
@@ -87,7 +88,14 @@ class Server:
         if settings.page:
             routes += page.routes(self.models, self._teachers)
         open_paths = page.OPEN_PATHS if settings.page else frozenset()
-        self.app = build_app(self.models, settings, routes, self._metrics, open_paths)
+        try:
+            self._log = AccessLog(settings.access_log) if settings.access_log else None
+        except OSError as error:
+            raise StartError(
+                f"The access log cannot be written: {error.strerror}. "
+                f"Received: {settings.access_log}"
+            ) from error
+        self.app = build_app(self.models, settings, routes, self._metrics, open_paths, self._log)
 
     async def start(self) -> None:
         """Opens both ports, then loads the models; returns when that is done.
@@ -102,7 +110,7 @@ class Server:
         self.rest_port: int = listener.getsockname()[1]
         try:
             self._http = _HttpServer(_uvicorn_config(self.app, settings))
-            self._grpc = GrpcServer(self.app.state.inference, self._metrics, settings)
+            self._grpc = GrpcServer(self.app.state.inference, self._metrics, settings, self._log)
         except (OSError, RuntimeError) as error:
             listener.close()
             raise StartError(_why(error, settings)) from error

@@ -16,7 +16,7 @@ class Settings:
     any it is open. `admin_tokens`, where there are any, are needed to teach and to load models, and
     open all else, too. `allowed_hosts` are names by which the server is called beside `host`,
     loopback names and addresses; "*" is any. `largest_bodies` is what the bodies of all HTTP requests in progress may have
-    together; `largest_message` is of gRPC. `metrics_path` None serves no metrics. `rows_dir` keeps the rows that models are
+    together; `largest_message` is of gRPC. `metrics_path` None serves no metrics, `access_log` None writes none ("-" is standard output). `rows_dir` keeps the rows that models are
     taught, None teaches none; `page` answers a page at `/`.
     """
 
@@ -42,6 +42,7 @@ class Settings:
     private_key: pathlib.Path | None = None
     cors: bool = False
     metrics_path: str | None = None
+    access_log: str | None = None
 
     rows_dir: pathlib.Path | None = None
     most_taught_rows: int = 100_000

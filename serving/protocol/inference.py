@@ -16,6 +16,7 @@ import numpy as np
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from serving import access_log
 from serving.engine.models import Models
 from serving.engine.served_version import ServedVersion
 from serving.errors import ServingError, invalid
@@ -57,9 +58,11 @@ class Inference:
         """
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
+        access_log.note(model=spec.name)
         version = spec.version.value if spec.HasField("version") else None
         label = spec.version_label if spec.HasField("version_label") else None
         with self.models.use(spec.name, version, label) as served:
+            access_log.note(version=served.version)
             yield served
 
     async def predict(

@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
+from serving.access_log import AccessLog
 from serving.metrics import Metrics
 from serving.protocol import tokens
 from serving.protocol.grpc import services
@@ -17,6 +18,7 @@ from serving.protocol.open_files import most_connections
 from serving.settings import Settings
 
 _SERVICES = ("", services.PredictionService.NAME, services.ModelService.NAME)
+_NAME_OF_CODE: dict[Any, str] = {code.value[0]: code.name for code in grpc.StatusCode}
 _HEALTH = "/grpc.health.v1.Health/"
 _ADMINISTERS = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 
@@ -24,14 +26,20 @@ _ADMINISTERS = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 class GrpcServer:
     """The services on one port. Belongs to the running event loop."""
 
-    def __init__(self, inference: Inference, metrics: Metrics, settings: Settings) -> None:
-        """Binds the port.
+    def __init__(
+        self,
+        inference: Inference,
+        metrics: Metrics,
+        settings: Settings,
+        log: AccessLog | None = None,
+    ) -> None:
+        """Binds the port; `log` gets all calls but those of health.
 
         Raises:
             RuntimeError: if the port cannot be bound.
         """
         self._server = grpc.aio.server(
-            interceptors=[_TokenInterceptor(settings)],
+            interceptors=[*([_LogInterceptor(log)] if log else []), _TokenInterceptor(settings)],
             maximum_concurrent_rpcs=settings.most_requests,
             options=[
                 ("grpc.max_receive_message_length", settings.largest_message),
@@ -75,6 +83,48 @@ class GrpcServer:
         """Takes no more calls and waits for those in progress, which are cancelled in the end."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(seconds)
+
+
+class _LogInterceptor(grpc.aio.ServerInterceptor):
+    """Writes calls to the access log, refused ones too; health is not told of."""
+
+    def __init__(self, log: AccessLog) -> None:
+        self._log = log
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        """The handler of a call, which writes when it has answered."""
+        method = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        if handler is None or method.startswith(_HEALTH):
+            return handler
+        metadata: dict[str, Any] = dict(handler_call_details.invocation_metadata)
+        # All methods but those of health are of this kind.
+        answer: Any = handler.unary_unary
+
+        async def logged(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            with self._log.entry(
+                metadata.get("x-request-id"),
+                client=context.peer(),
+                method=method,
+                code=grpc.StatusCode.CANCELLED.name,
+                received=len(raw),
+                sent=0,
+            ) as entry:
+                response = b""
+                try:
+                    response = await answer(raw, context)
+                finally:
+                    # A status, its number, or None or 0 before any was set: the stubs say the first.
+                    code: Any = context.code()
+                    entry["code"] = getattr(code, "name", None) or _NAME_OF_CODE.get(code, "OK")
+                    entry["sent"] = len(response)
+                return response
+
+        return grpc.unary_unary_rpc_method_handler(logged)
 
 
 class _TokenInterceptor(grpc.aio.ServerInterceptor):

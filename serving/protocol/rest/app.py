@@ -25,11 +25,13 @@ from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from serving import metrics
+from serving.access_log import AccessLog
 from serving.engine.models import Models
 from serving.errors import ServingError, invalid
 from serving.protocol import model_info
 from serving.protocol.http.answers import json_error
 from serving.protocol.http.guard import DEADLINE, Guard
+from serving.protocol.http.logged import Logged
 from serving.protocol.inference import Inference
 from serving.protocol.request_checks import Limits, Question
 from serving.protocol.rest import json_outputs, uploads
@@ -61,6 +63,7 @@ def build_app(
     extra_routes: Sequence[BaseRoute] = (),
     measured: metrics.Metrics | None = None,
     open_paths: frozenset[str] = frozenset(),
+    log: AccessLog | None = None,
 ) -> Starlette:
     """The application: TensorFlow Serving's API, `/healthz`, `/readyz`, `/models` and metrics.
 
@@ -69,6 +72,7 @@ def build_app(
             `settings` in `request.app.state`.
         measured: what the metrics page shows.
         open_paths: answered without a token, beside the probes.
+        log: of all requests; None for none.
 
     `app.state.closing` set to True makes it unready.
     """
@@ -90,7 +94,8 @@ def build_app(
     app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(Guard, settings=settings, work=inference.work, open_paths=open_paths)
+            *([Middleware(Logged, log=log)] if log else []),
+            Middleware(Guard, settings=settings, work=inference.work, open_paths=open_paths),
         ],
     )
     app.router.redirect_slashes = False
