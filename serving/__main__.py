@@ -162,6 +162,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--certificate", type=pathlib.Path, metavar="FILE", help="for TLS on both ports, in PEM")
     add("--private-key", type=pathlib.Path, metavar="FILE", help="of the certificate, in PEM")
+    add(
+        "--client-ca",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="clients need a certificate that one of these has signed, in PEM",
+    )
     add("--cors", action="store_true", help="let pages of other origins ask")
 
     add = parser.add_argument_group("monitoring").add_argument
@@ -198,6 +204,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("Give --model or --model-config, not both")
     if bool(options.certificate) != bool(options.private_key):
         raise ValueError("TLS needs --certificate and --private-key")
+    if options.client_ca and not options.certificate:
+        raise ValueError("--client-ca needs --certificate and --private-key")
     for name in ("rest_port", "grpc_port"):
         if not 0 <= getattr(options, name) <= 65535:
             raise ValueError(f"A port is 0 to 65535. Received: {getattr(options, name)}")
@@ -254,6 +262,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         admin_tokens=tokens.read(options.admin_token_file) if options.admin_token_file else (),
         certificate=options.certificate,
         private_key=options.private_key,
+        client_ca=options.client_ca,
         cors=options.cors,
         metrics_path=path,
         access_log=options.access_log,

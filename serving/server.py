@@ -26,6 +26,7 @@ from serving.errors import ServingError
 from serving.metrics import Metrics
 from serving.page import routes as page
 from serving.protocol import open_files
+from serving.protocol.certificates import Certificate
 from serving.protocol.grpc.server import GrpcServer
 from serving.protocol.http import connection
 from serving.protocol.rest.app import build_app
@@ -109,8 +110,11 @@ class Server:
         listener = _listen(settings.host, settings.rest_port)
         self.rest_port: int = listener.getsockname()[1]
         try:
-            self._http = _HttpServer(_uvicorn_config(self.app, settings))
-            self._grpc = GrpcServer(self.app.state.inference, self._metrics, settings, self._log)
+            self._certificate = Certificate.of(settings)
+            self._http = _HttpServer(_uvicorn_config(self.app, settings, self._certificate))
+            self._grpc = GrpcServer(
+                self.app.state.inference, self._metrics, settings, self._log, self._certificate
+            )
         except (OSError, RuntimeError) as error:
             listener.close()
             raise StartError(_why(error, settings)) from error
@@ -140,6 +144,8 @@ class Server:
     async def _report_health(self) -> None:
         reported = None
         while True:
+            if self._certificate is not None:
+                await asyncio.to_thread(self._certificate.refresh)
             if self.models.ready != reported:
                 reported = self.models.ready
                 await self._grpc.set_ready(reported)
@@ -218,7 +224,9 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def _uvicorn_config(app: Starlette, settings: Settings) -> uvicorn.Config:
+def _uvicorn_config(
+    app: Starlette, settings: Settings, certificate: Certificate | None
+) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         # uvicorn declares a class, but only calls it.
@@ -234,10 +242,9 @@ def _uvicorn_config(app: Starlette, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=75,
         # uvicorn declares whole seconds, and passes them on.
         timeout_graceful_shutdown=_ANSWERING_SHARE * settings.shutdown_timeout,  # type: ignore[arg-type]
-        ssl_certfile=settings.certificate,
-        ssl_keyfile=settings.private_key,
     )
     config.load()
+    config.ssl = certificate.context if certificate else None
     return config
 
 

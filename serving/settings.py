@@ -15,9 +15,11 @@ class Settings:
     Port 0 lets the system choose. `tokens` are the bearer tokens that open the server; without
     any it is open. `admin_tokens`, where there are any, are needed to teach and to load models, and
     open all else, too. `allowed_hosts` are names by which the server is called beside `host`,
-    loopback names and addresses; "*" is any. `largest_bodies` is what the bodies of all HTTP requests in progress may have
-    together; `largest_message` is of gRPC. `metrics_path` None serves no metrics, `access_log` None writes none ("-" is standard output). `rows_dir` keeps the rows that models are
-    taught, None teaches none; `page` answers a page at `/`.
+    loopback names and addresses; "*" is any. `client_ca` are the certificates of those who may
+    sign clients' own; None asks for none. `largest_bodies` is what the bodies of all HTTP
+    requests in progress may have together; `largest_message` is of gRPC. `metrics_path` None serves
+    no metrics, `access_log` None writes none ("-" is standard output). `rows_dir` keeps the rows
+    that models are taught, None teaches none; `page` answers a page at `/`.
     """
 
     host: str = "127.0.0.1"
@@ -40,6 +42,7 @@ class Settings:
     admin_tokens: tuple[str, ...] = ()
     certificate: pathlib.Path | None = None
     private_key: pathlib.Path | None = None
+    client_ca: pathlib.Path | None = None
     cors: bool = False
     metrics_path: str | None = None
     access_log: str | None = None

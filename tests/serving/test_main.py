@@ -25,6 +25,7 @@ from serving.settings import Settings
         (["--model-config", "{tmp}/bad"], "{tmp}/bad is no model_config_list in text form: 1:"),
         (["--model", "m={tmp}", "--token-file", "{tmp}/empty"], "A bearer token is needed on each"),
         (["--model", "m={tmp}", "--certificate", "{tmp}/bad"], "TLS needs --certificate and --pri"),
+        (["--model", "m={tmp}", "--client-ca", "{tmp}/bad"], "--client-ca needs --certificate"),
         (["--model", "m={tmp}", "--max-rows", "0"], "--max-rows must be more than 0, and"),
         (
             ["--model", "m={tmp}", "--max-body-mib", "inf"],

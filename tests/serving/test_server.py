@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -107,10 +108,12 @@ def test_a_port_in_use(saved_models: pathlib.Path, port: str) -> None:
             asyncio.run(start(taken))
 
 
-def test_tls_on_both_ports(saved_models: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def make_certificate(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes a certificate for this machine, which signs itself, and its key."""
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl to make a certificate")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    folder.mkdir(exist_ok=True)
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
@@ -120,6 +123,62 @@ def test_tls_on_both_ports(saved_models: pathlib.Path, tmp_path: pathlib.Path) -
         check=True,
         capture_output=True,
     )
+    return certificate, key
+
+
+def test_a_certificate_is_read_again_when_it_changes(
+    saved_models: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    certificate, key = make_certificate(tmp_path / "served")
+    new = make_certificate(tmp_path / "new")
+    model = {"m": saved_models / "half_plus_two"}
+    with running(model, certificate=certificate, private_key=key) as one:
+        address = ("127.0.0.1", one.server.rest_port)
+        url = f"grpcs://localhost:{one.server.grpc_port}"
+        assert ssl.get_server_certificate(address) == certificate.read_text()
+        # Half of the new pair changes nothing.
+        shutil.copy(new[1], key)
+        one.server._certificate.refresh()
+        assert ssl.get_server_certificate(address) == certificate.read_text()
+        shutil.copy(new[0], certificate)
+        while ssl.get_server_certificate(address) != new[0].read_text():
+            time.sleep(0.05)
+        with Client(url, "m", ca_file=str(new[0])) as client:
+            assert client.ready()
+
+
+def test_clients_may_need_a_certificate(saved_models: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    certificate, key = make_certificate(tmp_path / "server")
+    theirs, their_key = make_certificate(tmp_path / "client")
+    model = {"m": saved_models / "half_plus_two"}
+    with running(model, certificate=certificate, private_key=key, client_ca=theirs) as one:
+        context = ssl.create_default_context(cafile=str(certificate))
+        address = ("127.0.0.1", one.server.rest_port)
+
+        def ask() -> int:
+            with contextlib.closing(
+                http.client.HTTPSConnection(*address, context=context, timeout=60)
+            ) as connection:
+                connection.request("GET", "/healthz")
+                return connection.getresponse().status
+
+        with pytest.raises(OSError):
+            ask()
+        context.load_cert_chain(theirs, their_key)
+        assert ask() == 200
+        target, root = f"localhost:{one.server.grpc_port}", certificate.read_bytes()
+        for pair, serves in (((), False), ((their_key.read_bytes(), theirs.read_bytes()), True)):
+            with grpc.secure_channel(target, grpc.ssl_channel_credentials(root, *pair)) as channel:
+                check = health_pb2_grpc.HealthStub(channel).Check
+                if serves:
+                    check(health_pb2.HealthCheckRequest(), timeout=60)
+                else:
+                    with pytest.raises(grpc.RpcError):
+                        check(health_pb2.HealthCheckRequest(), timeout=60)
+
+
+def test_tls_on_both_ports(saved_models: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    certificate, key = make_certificate(tmp_path)
     with running(
         {"m": saved_models / "half_plus_two"}, certificate=certificate, private_key=key
     ) as one:

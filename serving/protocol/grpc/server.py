@@ -12,6 +12,7 @@ from grpc_health.v1.health import aio as health_aio
 from serving.access_log import AccessLog
 from serving.metrics import Metrics
 from serving.protocol import tokens
+from serving.protocol.certificates import Certificate
 from serving.protocol.grpc import services
 from serving.protocol.inference import Inference
 from serving.protocol.open_files import most_connections
@@ -32,6 +33,7 @@ class GrpcServer:
         metrics: Metrics,
         settings: Settings,
         log: AccessLog | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         """Binds the port; `log` gets all calls but those of health.
 
@@ -61,10 +63,9 @@ class GrpcServer:
         )
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"{host}:{settings.grpc_port}"
-        credentials = _credentials(settings)
         self.port: int = (
-            self._server.add_secure_port(address, credentials)
-            if credentials
+            self._server.add_secure_port(address, certificate.credentials())
+            if certificate
             else self._server.add_insecure_port(address)
         )
 
@@ -171,10 +172,3 @@ def _health_handlers(health: health_aio.HealthServicer) -> grpc.GenericRpcHandle
             "Watch": grpc.unary_stream_rpc_method_handler(health.Watch, read, write),
         },
     )
-
-
-def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    if settings.certificate is None or settings.private_key is None:
-        return None
-    key, certificate = settings.private_key.read_bytes(), settings.certificate.read_bytes()
-    return grpc.ssl_server_credentials([(key, certificate)])
