@@ -37,7 +37,8 @@ class Visitors:
             # HTTP goes on after it, so that whatever follows would be read as a request.
             return json_error(400, "This server speaks no WebSocket", {"Connection": "close"})
         host = headers.get(b"host", b"").decode("latin-1").lower()
-        if not self._is_own(host):
+        # Every browser sends the header; probes that speak HTTP/1.0 may not.
+        if b"host" in headers and not self._is_own(host):
             return json_error(
                 403,
                 f"This server does not answer for the host {host[:100]!r}; "

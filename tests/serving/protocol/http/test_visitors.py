@@ -38,7 +38,11 @@ def test_own_hosts(host: str) -> None:
 )
 def test_other_hosts(host: str) -> None:
     assert status(Settings(host="own", allowed_hosts=("a.example",)), host=host) == 403
-    assert status(Settings(host="own")) == 403
+
+
+def test_what_no_browser_sends_has_no_host() -> None:
+    assert status(Settings()) == 200
+    assert status(Settings(), "POST", origin="http://evil.example") == 403
 
 
 def test_any_host_may_be_allowed() -> None:
