@@ -126,7 +126,8 @@ def ask(url: str, method: str, path: str, body: bytes, seconds: float) -> dict[s
 
 def alone(server: Server, one: Attack) -> dict[str, object]:
     """The answer to one attack, the seconds until it came, and the memory that it took."""
-    before, peak, done = server.megabytes(), [0.0], threading.Event()
+    before, done = server.megabytes(), threading.Event()
+    peak = [before]
 
     def watch() -> None:
         while not done.wait(0.02):

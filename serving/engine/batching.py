@@ -98,10 +98,17 @@ class Batcher:
         for request in requests:
             self._queue.add(request)
         self._start_ready()
+        answers: list[Answer] = []
+        error: BaseException | None = None
         try:
             # Event loops count time as time.monotonic() does.
             async with asyncio.timeout_at(deadline):
-                results = [await request.future for request in requests]
+                for request in requests:
+                    result = await request.future
+                    if isinstance(result, BaseException):
+                        error = result
+                        break
+                    answers.append(result)
         except TimeoutError:
             raise deadline_exceeded() from None
         finally:
@@ -110,15 +117,12 @@ class Batcher:
             # An error keeps the frames that it went through: were it kept by them, so would be the
             # inputs.
             del request, requests
-        answers = []
-        while results:
-            result = results.pop(0)
-            if isinstance(result, BaseException):
-                try:
-                    raise result
-                finally:
-                    del result
-            answers.append(result)
+            result = {}
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
         if len(answers) == 1:
             return answers[0]
         if self._rows(signature_name, inputs, names) is None:  # which the parts have shown
