@@ -87,6 +87,24 @@ def test_sigterm_finishes_what_is_in_progress(process: Process) -> None:
     channel.close()
 
 
+@pytest.mark.slow
+def test_sigterm_ends_the_process_whatever_runs(slow_model: pathlib.Path) -> None:
+    started = Process("--model", f"slow={slow_model}", "--shutdown-timeout", "1")
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            # It would take minutes.
+            body = json.dumps({"instances": [100_000_000]})
+            answer = threads.submit(started.ask, "POST", "/v1/models/slow:predict", body)
+            time.sleep(0.5)
+            started.process.send_signal(signal.SIGTERM)
+            assert started.process.wait(30) == 1
+            assert answer.exception() or answer.result()[0] != 200
+    finally:
+        started.process.kill()
+        started.process.wait()
+        started.process.stdout.close()
+
+
 def test_readyz_says_no_while_the_server_stops(saved_models: pathlib.Path) -> None:
     with running({"m": saved_models / "half_plus_two"}) as one:
         assert one.ask("GET", "/readyz").status == 200
