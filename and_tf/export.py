@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 from and_tf.backend import require_tensorflow, set_keras_defaults
 from and_tf.errors import RunError
 from and_tf.runs import commands
-from and_tf.runs.commands import fail, quieten, refusing_bad_input
+from and_tf.runs.commands import fail, lasting_output, quieten, refusing_bad_input
 from and_tf.runs.config import RunConfig, load_config
+from and_tf.runs.paths import expanded, shown
 from and_tf.runs.resuming import check_same_config
 from and_tf.runs.run_directory import RunDirectory
 
@@ -26,6 +28,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m and_tf.export",
         description="Export the encoder of a run as the next numbered version of a SavedModel, "
         "with its neighbours and kNN classes, for TensorFlow Serving and for `python -m serving`.",
+        allow_abbrev=False,
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", help="run directory of and_tf.train")
     parser.add_argument(
@@ -93,6 +96,12 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C.
     """
     args = parse_arguments(arguments)
+    with lasting_output():
+        return run_command(args)
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """Export as the arguments say, and return the exit code."""
     try:
         require_tensorflow()
         check_options(args)
@@ -111,8 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def explain(error: Exception) -> str | None:
     """What to tell the user about an error that is not ours; None for a bug."""
-    if isinstance(error, PermissionError):
-        return f"--output cannot be written to: {error.strerror}. Received: {error.filename}"
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"{error.strerror}. Received: {shown(error.filename)}"
     return commands.explain(
         error,
         full_disk="No space left on the disk of --output; nothing was exported",
@@ -128,6 +137,9 @@ def check_options(args: argparse.Namespace) -> None:
     """
     if args.output == "":
         raise RunError('--output must name a folder. Received: ""')
+    for option in ("rows", "labels"):
+        if (path := getattr(args, option)) is not None:
+            expanded(f"--{option}", path)
     given = [f"--{name}" for name in ("rows", "labels", "thumbnails") if getattr(args, name)]
     if args.format != "savedmodel" and given:
         raise RunError(
@@ -143,10 +155,10 @@ def choose_run(run_dir: str, overrides: list[str]) -> tuple[RunConfig, RunDirect
         RunError: There is no run.
         ConfigError: An override that would make it another run.
     """
-    run = RunDirectory(Path(run_dir).expanduser())
+    run = RunDirectory(expanded("RUN_DIR", run_dir))
     if not run.holds_run:
         raise RunError(
-            f"There is no run of and_tf.train (no config.json) here. Received: {run_dir}"
+            f"There is no run of and_tf.train (no config.json) here. Received: {shown(run_dir)}"
         )
     config = load_config(run.config, overrides)
     check_same_config(load_config(run.config), config)
@@ -164,7 +176,10 @@ def choose_output(
     from and_tf.exporting.version_folder import check_output
 
     name = config.name if file_format == "savedmodel" else f"{config.name}-{file_format}"
-    path = Path(output).expanduser() if output else Path("export") / name
+    path = expanded("--output", output or Path("export") / name)
+    parent = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise RunError(f"--output cannot be written to: Permission denied. Received: {shown(path)}")
     if path.resolve().is_relative_to(run.path.resolve()):
         raise RunError(
             f"--output must lie outside of the run directory, which holds a run alone. "

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -18,8 +19,9 @@ from and_tf.distribution.cluster import Cluster
 from and_tf.errors import Interrupted
 from and_tf.files import write_text
 from and_tf.runs import commands
-from and_tf.runs.commands import fail, quieten, refusing_bad_input
-from and_tf.runs.config import RunConfig, load_config
+from and_tf.runs.commands import fail, lasting_output, quieten, refusing_bad_input
+from and_tf.runs.config import ConfigError, RunConfig, load_config
+from and_tf.runs.paths import expanded, shown
 from and_tf.runs.resuming import check_same_config, check_same_images, fingerprint, without_places
 from and_tf.runs.run_directory import RunDirectory, RunDirectoryError
 
@@ -33,6 +35,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m and_tf.train",
         description="Train an image encoder without labels by neighbourhood discovery.",
+        allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="FILE", help="JSON config (default: embedded digits)")
     parser.add_argument(
@@ -46,8 +49,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data-dir", metavar="DIR", help="where TensorFlow Datasets lie")
     parser.add_argument("--run-dir", metavar="DIR", help="run directory (default: runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
+    parser.add_argument(
+        "--resume-or-start",
+        action="store_true",
+        help="go on with the run that is there, or start it; for jobs that are started again and again",
+    )
     parser.add_argument("--overwrite", action="store_true", help="remove the run that is there")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.resume |= args.resume_or_start
+    return args
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +67,13 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0 done, 2 bad input or a run that cannot go on, 128 + n stopped by signal n.
     """
     args = parse_arguments(arguments)
-    cluster, code = Cluster(), 0
+    with lasting_output():
+        return run_command(args)
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """Train as the arguments say, and return the exit code."""
+    cluster, code, run = Cluster(), 0, None
     try:
         require_tensorflow()
         cluster = Cluster.of_environment()
@@ -68,7 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
         stopped = f"stopped by {interruption}; the checkpoint is written: go on with --resume"
         code = fail(stopped, interruption.exit_code)
     except KeyboardInterrupt:
-        code = fail("stopped at once; go on from the last checkpoint with --resume", 130)
+        goes_on = run is not None and run.has_results
+        rest = "; go on from the last checkpoint with --resume" if goes_on else ""
+        code = fail(f"stopped at once{rest}", 130)
     except Exception as error:
         message = cluster.explain_loss(error) or explain(error)
         if message is None:
@@ -100,6 +118,8 @@ def explain(error: Exception) -> str | None:
     """What to tell the user about an error that is not ours; None for a bug."""
     if isinstance(error, RunDirectoryError):
         return str(error)
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"{error.strerror}. Received: {shown(error.filename)}"
     return commands.explain(
         error,
         full_disk="No space left on the disk of the run directory; the last checkpoint stands. Make "
@@ -117,21 +137,36 @@ def choose_run(args: argparse.Namespace) -> tuple[RunConfig, RunDirectory]:
         RunDirectoryError: The options do not fit together.
     """
     if args.resume and args.overwrite:
-        raise RunDirectoryError("--resume and --overwrite exclude each other. Received: both")
+        name = "--resume-or-start" if args.resume_or_start else "--resume"
+        raise RunDirectoryError(f"{name} and --overwrite exclude each other. Received: both")
     if args.run_dir == "":
         raise RunDirectoryError('--run-dir must name a directory. Received: ""')
     overrides = list(args.overrides)
     if args.data_dir is not None:
         overrides.append(f"data.data_dir={json.dumps(args.data_dir)}")
 
-    run = RunDirectory(Path(args.run_dir).expanduser()) if args.run_dir else None
-    source = args.config
+    run = RunDirectory(expanded("--run-dir", args.run_dir)) if args.run_dir else None
+    source = args.config and expanded("--config", args.config)
     if source is None and run is not None and args.resume and run.holds_run:
         source = run.config
     config = load_config(source, overrides)
-    run = run or RunDirectory(Path("runs") / config.name)
+    for name in ("path", "test_path", "labels", "data_dir"):
+        if isinstance(path := getattr(config.data, name), str):
+            expanded(f"data.{name}", path)
+    run = run or RunDirectory(expanded("--run-dir", Path("runs") / config.name))
     if args.resume and run.holds_run:
-        check_same_config(load_config(run.config), config)
+        try:
+            check_same_config(load_config(run.config), config)
+        except ConfigError as error:
+            # Whoever repeats the first command may have left out some of it.
+            cure = f"To go on with the run as it was begun: --run-dir {shown(run.path)} --resume"
+            raise ConfigError([*error.problems, cure]) from None
+    elif args.resume and not args.resume_or_start:
+        # A mistyped directory would else begin a run of days anew.
+        raise RunDirectoryError(
+            f"There is no run to go on with. Leave --resume out to start one, or give "
+            f"--resume-or-start, which does either. Received: {shown(run.path)}"
+        )
     return config, run
 
 
@@ -211,7 +246,7 @@ def warn_of_hidden(run: RunDirectory, cluster: Cluster, workers: Workers) -> Non
 @contextmanager
 def ctrl_c_ending_at_once(cluster: Cluster) -> Iterator[None]:
     """While machines are waited for, where Python would hear of a signal only after the wait."""
-    if cluster.count == 1:
+    if cluster.count == 1 or threading.current_thread() is not threading.main_thread():
         yield
         return
     # TensorFlow takes SIGTERM for its own use meanwhile.

@@ -17,7 +17,7 @@ SMALL = [
 def train(run: Path, *options: str) -> int:
     from and_tf import train as command
 
-    return command.main(["--run-dir", str(run), "--resume", *SMALL, *options])
+    return command.main(["--run-dir", str(run), "--resume-or-start", *SMALL, *options])
 
 
 def compare(run: Path, other: Path) -> int:

@@ -151,8 +151,11 @@ def test_overwriting_waits_for_good_input(trained_run, tmp_path, capsys):
     assert keras.models.load_model(run / "model.keras").examples_seen == 1437
 
 
-def test_beginning_with_resume_is_said(capsys):
-    assert train.main(["--run-dir", "new", "--resume", *TINY]) == 0
+def test_what_is_to_go_on_or_to_start_is_begun_and_said(capsys):
+    assert "or give --resume-or-start, which does either. Received: new" in fails(
+        capsys, "--run-dir", "new", "--resume", *TINY
+    )
+    assert train.main(["--run-dir", "new", "--resume-or-start", *TINY]) == 0
     assert "there is no run in new yet: beginning it" in capsys.readouterr().out
 
 

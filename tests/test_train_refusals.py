@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from and_tf import train
+from and_tf import export, train
 from tests.small_run import ROOT, SMALL, command, fails
 
 
@@ -105,3 +105,47 @@ def test_a_damaged_set_of_records_is_explained(shared_tfds, tmp_path, capsys):
     arguments = ["--config", str(ROOT / "configs/svhn.json"), "--data-dir", str(tmp_path / "data")]
     for in_memory in ("true", "false"):
         fails(capsys, *arguments, "--set", f"data.in_memory={in_memory}")
+
+
+def test_abbreviated_options_are_refused(capsys):
+    for program, option in ((train, "--res"), (train, "--over"), (export, "--lab")):
+        with pytest.raises(SystemExit):
+            program.main(["run", option] if program is export else [option])
+        assert f"unrecognized arguments: {option}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "key", ["data.path", "data.test_path", "data.labels", "--run-dir", "--config"]
+)
+def test_paths_that_cannot_be_had_are_said_with_their_option(key, capsys):
+    long = "a" * 300
+    given = [key, long] if key.startswith("--") else ["--set", f"{key}={long}"]
+    folder = ["--set", 'data.source="folder"', "--set", "data.path=."]
+    message = fails(capsys, *folder, *given)
+    assert message.startswith(f"error: {key}: File name too long. Received: aaa")
+    assert len(message.splitlines()) == 1 and not pathlib.Path("runs").exists()
+
+
+def test_a_run_directory_that_may_not_be_written_to_is_said(tmp_path, capsys, monkeypatch):
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    monkeypatch.setattr("os.access", lambda path, mode: "checkpoints" not in str(path))
+    message = fails(capsys, "--run-dir", "run")
+    assert message == "error: --run-dir cannot be written to: Permission denied. Received: run\n"
+
+
+def test_a_failure_before_the_first_step_leaves_nothing(capsys, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("and_tf.runs.fitting.announce", fail)
+    assert "Not enough memory" in fails(capsys, "--run-dir", "run", *SMALL)
+    assert not pathlib.Path("run").exists()
+
+
+def test_resuming_with_other_options_says_the_cure(trained_run, tmp_path, capsys):
+    shutil.copytree(trained_run, tmp_path / "run")
+    message = fails(
+        capsys, "--config", str(ROOT / "configs/digits.json"), "--run-dir", "run", "--resume"
+    )
+    assert "curriculum.rounds: the run was begun with 2, which cannot change now" in message
+    assert message.endswith("To go on with the run as it was begun: --run-dir run --resume\n")

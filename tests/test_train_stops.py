@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 import and_tf
 from and_tf import train
-from tests.small_run import ROOT, SMALL, assert_same_model, command, fails, rows
+from tests.small_run import ROOT, SMALL, TINY, assert_same_model, command, fails, rows
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(trained_run, tmp_pa
         whole = tmp_path / "whole"
         more = ["--set=curriculum.initial_epochs=8", "--set=curriculum.epochs_per_round=6"]
         assert train.main(["--run-dir", str(whole), *SMALL, *more]) == 0
-    arguments = ["--run-dir", str(killed), *SMALL, *more, "--resume"]
+    arguments = ["--run-dir", str(killed), *SMALL, *more, "--resume-or-start"]
     found = subprocess.run(
         [sys.executable, "-c", KILL_AND_RESUME, str(kills), *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -140,10 +141,10 @@ def a_disk_with_room_for(most_bytes: int) -> Iterator[None]:
 def test_a_full_disk_loses_nothing(trained_run, tmp_path, capsys, bytes_left):
     arguments = ["--run-dir", str(tmp_path / "run"), *SMALL]
     tempfile.gettempdir()  # looks for a folder that it can write to, once
-    for more in ([], ["--resume"]):  # again while it is still full
+    for more in ([], ["--resume-or-start"]):  # again while it is still full
         with a_disk_with_room_for(bytes_left):
             assert "error: No space left" in fails(capsys, *arguments, *more)
-    assert train.main([*arguments, "--resume"]) == 0
+    assert train.main([*arguments, "--resume-or-start"]) == 0
     assert_same_model(trained_run, tmp_path / "run")
 
 
@@ -164,3 +165,12 @@ def test_a_diverged_run_goes_on_at_a_lower_rate(tmp_path, capsys, monkeypatch):
     assert train.main([*arguments, *more]) == 0
     assert rows(run)[-2]["learning_rate"] == pytest.approx(0.003)
     assert json.loads((run / "config.json").read_text())["optimizer"]["learning_rate"] == 0.003
+
+
+def test_a_run_in_a_thread_of_a_program_trains(tmp_path):
+    codes = []
+    arguments = ["--run-dir", str(tmp_path / "run"), *TINY]
+    thread = threading.Thread(target=lambda: codes.append(train.main(arguments)))
+    thread.start()
+    thread.join()
+    assert codes == [0] and (tmp_path / "run/model.keras").exists()

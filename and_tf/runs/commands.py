@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any, TextIO
 
 from and_tf.errors import RunError
 from and_tf.files import is_full_disk
@@ -18,6 +20,64 @@ def fail(message: str, code: int) -> int:
     """Say what went wrong, and give back the exit code."""
     print(f"error: {message}", file=sys.stderr)
     return code
+
+
+@contextlib.contextmanager
+def lasting_output() -> Iterator[None]:
+    """Let a command outlive whoever reads its output: a pipe, a terminal, a full log.
+
+    What cannot be written is left out from then on; names that are not text are escaped.
+    """
+    for descriptor in (0, 1, 2):  # a closed one would become that of the next file
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    previous = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(_Lasting, previous)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = previous
+
+
+class _Lasting:
+    """A text stream that never fails."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        if self._stream is not None:
+            with self._lasting():
+                self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            with self._lasting():
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and not self._stream.closed and self._stream.isatty()
+
+    @contextlib.contextmanager
+    def _lasting(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):  # gone; or closed by a program
+            stream, self._stream = self._stream, None
+            if stream is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    # What Python still holds back goes nowhere when it ends.
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def explain(error: Exception, full_disk: str, memory: str) -> str | None:

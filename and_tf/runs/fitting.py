@@ -21,6 +21,7 @@ from and_tf.runs.interrupts import StopWhenAsked
 from and_tf.runs.progress import Progress
 from and_tf.runs.run_directory import RunDirectory
 from and_tf.runs.summary import evaluation_note, model_card, result_table
+from and_tf.runs.tensorboard_files import rewind
 
 
 def fit(
@@ -33,6 +34,7 @@ def fit(
     position = Position.of(model, batch_size)
     if workers.is_chief:
         run.rewind_metrics(position.epoch, position.step, int(model.round.numpy()))
+        rewind(run.tensorboard, position.epoch)
 
     discovery = build_discovery(config, images)
     checkpoints = Checkpoints(

@@ -1,10 +1,12 @@
-"""Stopping between two steps on Ctrl-C and on SIGTERM."""
+"""Stopping between two steps on Ctrl-C, on SIGTERM, and where the terminal closes."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -14,12 +16,24 @@ import numpy as np
 from and_tf.errors import Interrupted
 from and_tf.runs.checkpoints import Checkpoints
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_SECONDS = 4.0
+"""How long Ctrl-C waits for the end of a step, of a discovery or of an evaluation."""
+
+
+def _end_at_once(checkpoints: Checkpoints) -> None:
+    """End the process from another thread, since Python hears of nothing inside a long step."""
+    rest = "; go on from the last checkpoint with --resume" if checkpoints.paths() else ""
+    print(f"error: stopped in the middle of a step{rest}", file=sys.stderr, flush=True)
+    os._exit(128 + signal.SIGINT)
+
 
 class StopWhenAsked(keras.callbacks.Callback):
     """Saves a checkpoint and raises `Interrupted` at the next boundary of a step after a signal.
 
     Use `with stop.listening():` around `fit`. A second signal stops at once, as it would without.
-    Where several workers train together, the signal of one stops all.
+    Where several workers train together, the signal of one stops all. After Ctrl-C a process that
+    trains alone ends within 5 s: where no step is over by then, without a new checkpoint.
 
     Args:
         checkpoints: Where the checkpoint goes.
@@ -29,17 +43,23 @@ class StopWhenAsked(keras.callbacks.Callback):
         super().__init__()
         self.checkpoints = checkpoints
         self._received: int | None = None
+        self._deadline: threading.Timer | None = None
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Listen to SIGINT and SIGTERM inside the block."""
-        previous = {
-            number: signal.signal(number, self._receive)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        """Listen to SIGINT, SIGTERM and SIGHUP inside the block; in another thread, to nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Python gives signals to the main thread, whose program may listen
+            return
+        previous = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number, handler in previous.items():
+            if number != signal.SIGHUP or handler != signal.SIG_IGN:  # nohup
+                signal.signal(number, self._receive)
         try:
             yield
         finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -47,11 +67,17 @@ class StopWhenAsked(keras.callbacks.Callback):
         if self._received is not None:
             raise KeyboardInterrupt
         self._received = number
+        if number == signal.SIGINT and self.checkpoints.workers.count == 1:
+            self._deadline = threading.Timer(_PATIENCE_SECONDS, _end_at_once, [self.checkpoints])
+            self._deadline.daemon = True
+            self._deadline.start()
         print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
     def _stop_if_asked(self) -> None:
         workers = self.checkpoints.workers
         if workers.anyone(self._received is not None):
+            if self._deadline is not None:
+                self._deadline.cancel()  # a checkpoint is written to its end
             self.checkpoints.save(self.model)
             received = workers.gathered(np.array([self._received or 0]))
             workers.leave()

@@ -11,9 +11,16 @@ from tqdm import tqdm
 from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery
 from and_tf.runs.run_directory import RunDirectory
 
+_FIRST_LINE_SECONDS = 8.0
+_LINE_SECONDS = 60.0
+"""Between what is said inside an epoch, from the end of the first step on."""
+
 
 class Progress(keras.callbacks.Callback):
     """Prints a line and writes a row for the untrained encoder, every round and every epoch.
+
+    Inside an epoch a terminal shows a bar; elsewhere, as in a log, there is a line after the first
+    step, 8 s later and then every minute. Both say how long the whole run will take.
 
     Goes after the callbacks whose findings it reports.
 
@@ -36,6 +43,7 @@ class Progress(keras.callbacks.Callback):
         self.curriculum = discovery.curriculum
         self._reported = discovery.latest
         self._epochs_done = 0
+        self._is_first_step = True
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self.evaluation is not None and self.evaluation.untrained is not None:
@@ -68,17 +76,40 @@ class Progress(keras.callbacks.Callback):
             self._print(line)
         self._bar = tqdm(
             total=self.params.get("steps"),
-            desc=f"epoch {epoch + 1}",
+            desc=f"epoch {epoch + 1}/{self.curriculum.total_epochs}",
             unit="step",
             leave=False,
             disable=None,  # where there is no terminal
         )
+        self._epoch = epoch
         self._examples_before = self.model.examples_seen
         self._epoch_started = self._last_step = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._bar.update()
         self._last_step = time.monotonic()
+        if self._is_first_step:  # takes long, since it is compiled
+            self._is_first_step = False
+            self._timed_from = self._last_step, self.model.examples_seen
+            self._next_line = self._last_step + _FIRST_LINE_SECONDS
+            if self._bar.disable:
+                self._print(f"{self._place(batch)}  first step done")
+        elif self._last_step >= self._next_line:
+            self._next_line = self._last_step + _LINE_SECONDS
+            started, before = self._timed_from
+            seen = self.model.examples_seen
+            speed = (seen - before) / (self._last_step - started)
+            all_images = self.curriculum.total_epochs * self.model.num_examples
+            left = f"{tqdm.format_interval((all_images - seen) / speed)} left in all"
+            if self._bar.disable:
+                loss = f"loss {logs['loss']:.4f}  " if logs else ""
+                self._print(f"{self._place(batch)}  {loss}{speed:,.0f} images/s  {left}")
+            else:
+                self._bar.set_postfix_str(left)
+
+    def _place(self, batch: int) -> str:
+        total, steps = self.curriculum.total_epochs, self.params.get("steps")
+        return f"epoch {self._epoch + 1}/{total}  step {batch + 1:,}/{steps:,}"
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._bar.close()

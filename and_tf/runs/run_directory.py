@@ -13,6 +13,7 @@ model_card.md    what it is, what it was made from and how good it is
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import math
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from and_tf.files import write_text
+from and_tf.runs.paths import shown
 
 
 class RunDirectoryError(ValueError):
@@ -47,6 +49,7 @@ class RunDirectory:
         self.model = path / "model.keras"
         self.model_card = path / "model_card.md"
         self._lock = path / ".lock"
+        self._is_begun = False
         # The config is last to go and last to come: it marks the directory as a run's.
         self._contents = (
             self.model_card,
@@ -64,11 +67,21 @@ class RunDirectory:
         """Whether a run was begun here."""
         return self.config.is_file()
 
+    @property
+    def has_results(self) -> bool:
+        """Whether there is anything of a run that is worth keeping: one that is killed early has nothing."""
+        return (
+            self.model.exists()
+            or any(self.checkpoints.glob("*.keras"))
+            or any(row.get("event") == "epoch" for row in self.read_metrics())
+        )
+
     @contextlib.contextmanager
     def taken(self, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
         """Keep the directory for this process, to begin a run in it or to go on with one.
 
-        Nothing that is there is touched, apart from what a killed process left half-written.
+        Nothing that is there is touched, apart from what a killed process left half-written. A run
+        that fails before it has results leaves nothing.
 
         Args:
             overwrite: The run that is there may be removed, see `begin`.
@@ -82,10 +95,13 @@ class RunDirectory:
         is_new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, self.checkpoints):
+                if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunDirectoryError(
-                f"The run directory cannot be written to: {error.strerror}. Received: {self.path}"
+                f"--run-dir cannot be written to: {error.strerror}. Received: {shown(self.path)}"
             ) from None
         try:
             try:
@@ -96,6 +112,8 @@ class RunDirectory:
                 partial.unlink()
             yield
         finally:
+            if self._is_begun and not self.has_results:
+                self._remove_contents()
             if is_new and not self.holds_run:
                 self._remove()
             os.close(lock)
@@ -108,7 +126,7 @@ class RunDirectory:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunDirectoryError(f"The run directory is not a directory. Received: {self.path}")
-        if self.holds_run and not (overwrite or resume):
+        if self.holds_run and self.has_results and not (overwrite or resume):
             raise RunDirectoryError(
                 f"{self.path} already holds a run. Use --resume to go on with it, --overwrite to "
                 "start anew, or another --run-dir"
@@ -140,13 +158,17 @@ class RunDirectory:
             config: The resolved config, JSON.
             environment: What the run's numbers depend on beside its config.
         """
+        self._remove_contents()
+        self._is_begun = True
+        write_text(self.environment, json.dumps(environment, indent=2) + "\n")
+        write_text(self.config, config)
+
+    def _remove_contents(self) -> None:
         for entry in self._contents:
             if entry.is_dir():
                 shutil.rmtree(entry)
             else:
                 entry.unlink(missing_ok=True)
-        write_text(self.environment, json.dumps(environment, indent=2) + "\n")
-        write_text(self.config, config)
 
     def append_metrics(self, row: dict) -> None:
         """Add a line to `metrics.jsonl`; numbers that are not finite become null, as JSON wants it."""

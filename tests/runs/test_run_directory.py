@@ -14,6 +14,7 @@ def run(tmp_path) -> RunDirectory:
     run = RunDirectory(tmp_path / "runs" / "first")
     with run.taken():
         run.begin("{}", {"seed": 0})
+        run.model.write_text("trained")
     return run
 
 
@@ -35,11 +36,9 @@ def test_overwriting_removes_all_of_a_run_but_only_once_the_new_one_begins(run):
     with run.taken(overwrite=True):
         assert run.model.exists()
         run.begin('{"seed": 1}', {})
-    assert sorted(path.name for path in run.path.iterdir()) == [
-        ".lock",
-        "config.json",
-        "environment.json",
-    ]
+        names = sorted(path.name for path in run.path.iterdir())
+        assert names == [".lock", "config.json", "environment.json"]
+        run.model.write_text("new")
     assert run.config.read_text() == '{"seed": 1}'
 
 
@@ -47,6 +46,28 @@ def test_a_directory_that_came_to_nothing_is_removed(tmp_path):
     with pytest.raises(ValueError), RunDirectory(tmp_path / "run").taken():
         raise ValueError("bad input")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_run_that_fails_before_it_has_results_leaves_nothing(tmp_path, is_new):
+    run = RunDirectory(tmp_path / "run")
+    if not is_new:
+        run.path.mkdir()
+    with pytest.raises(ValueError), run.taken():
+        run.begin("{}", {})
+        run.append_metrics({"event": "untrained"})
+        raise ValueError("in the first step")
+    left = [path.name for path in tmp_path.rglob("*")]
+    assert left == [] if is_new else sorted(left) == [".lock", "run"]
+
+
+def test_a_run_that_was_killed_before_it_had_results_is_not_in_the_way(run):
+    run.model.unlink()
+    run.append_metrics({"event": "untrained"})
+    take(run)
+    run.append_metrics({"event": "epoch", "epoch": 1})
+    with pytest.raises(RunDirectoryError, match="already holds a run"):
+        take(run)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
