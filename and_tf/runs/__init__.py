@@ -4,6 +4,6 @@ Here the rooms below are put together for a command. No mathematics of the metho
 `commands`, `resuming` and `run_directory` do without TensorFlow, so that a command can refuse a
 wrong config at once.
 
-Other rooms use `assembly`, `checkpoints`, `commands`, `config`, `fitting`, `precision`, `resuming`,
-`run_directory` and `summary`.
+Other rooms use `assembly`, `checkpoints`, `commands`, `config`, `fitting`, `paths`, `precision`,
+`resuming`, `run_directory` and `summary`.
 """
