@@ -34,7 +34,7 @@ from serving.protocol.http.guard import DEADLINE, Guard
 from serving.protocol.http.logged import Logged
 from serving.protocol.inference import Inference
 from serving.protocol.request_checks import Limits, Question
-from serving.protocol.rest import json_outputs, uploads
+from serving.protocol.rest import json_outputs, openapi, uploads
 from serving.protocol.rest.json_requests import read_examples, read_predict
 from serving.settings import Settings
 
@@ -65,7 +65,7 @@ def build_app(
     open_paths: frozenset[str] = frozenset(),
     log: AccessLog | None = None,
 ) -> Starlette:
-    """The application: TensorFlow Serving's API, `/healthz`, `/readyz`, `/models` and metrics.
+    """The application: TensorFlow Serving's API, `/healthz`, `/readyz`, `/models`, `/openapi.json`, metrics.
 
     Args:
         extra_routes: come first, behind the same guard; they find `models`, `inference` and
@@ -84,6 +84,7 @@ def build_app(
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
         Route("/models", _models),
+        Route("/openapi.json", _openapi),
     ]
     if settings.metrics_path:
 
@@ -261,6 +262,11 @@ def _readyz(request: Request) -> Response:
     if state.models.ready and not state.closing:
         return Response(b'{"status":"ready"}', media_type="application/json")
     return Response(b'{"status":"not ready"}', 503, media_type="application/json")
+
+
+def _openapi(request: Request) -> Response:
+    body = orjson.dumps(openapi.describe(request.app.state.settings))
+    return Response(body, media_type="application/json")
 
 
 def _models(request: Request) -> Response:

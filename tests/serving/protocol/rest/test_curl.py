@@ -55,8 +55,10 @@ def test_readme(answers) -> None:
     assert len(embedded["predictions"]) == 1
 
 
-def test_teaching(answers, colours_server: Running) -> None:
-    (taught,) = answers("docs/serving.md")
+def test_serving(answers, colours_server: Running) -> None:
+    embedded, nearest, taught = answers("docs/serving.md")
+    assert ["embedding"] == list(embedded["results"][0])
+    assert len(nearest["results"]) == 1
     (row,) = taught["ids"]
     shown = json.loads(colours_server.ask("GET", f"/v1/models/colours/rows/{row}").body)
     assert (shown["label"], shown["source"]) == ("house", "house.jpg")
