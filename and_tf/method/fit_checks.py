@@ -8,10 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import tree
 
 from and_tf.data.image_set import ImageSet
+from and_tf.distribution import multi_worker
 from and_tf.method import model_checks
 from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery
+from and_tf.method.prediction_check import PredictionCheck
 from and_tf.method.sharded_bank import ShardedBank
 
 _HELD_OUT = (
@@ -26,6 +29,74 @@ _READERS = (
     keras.callbacks.ReduceLROnPlateau,
     keras.callbacks.TensorBoard,
 )
+
+
+def fit_arguments(
+    model: keras.Model, x: Any, y: Any, batch_size: int | None, callbacks: Any, options: dict
+) -> dict[str, Any]:
+    """What `keras.Model.fit` is to be given for what `AND.fit` was given.
+
+    Raises:
+        ValueError: See `AND.fit`.
+    """
+    validation_data, steps = options.get("validation_data"), options.get("steps_per_epoch")
+    if options.get("validation_split"):
+        raise ValueError(
+            "validation_split would leave images of the bank untrained: evaluate held-out images "
+            "by the callback and_tf.KNNEvaluation(train, test). Received: validation_split="
+            f"{options['validation_split']}"
+        )
+    arguments, given, validates_itself = dict(options), (x, y), validation_data is x
+    if isinstance(x, ImageSet):
+        check_length(x, model.num_examples)
+        if y is not None:
+            raise ValueError("An image set brings its ids: leave the targets out.")
+        size, batch_size = batch_size or 32, None
+        if validates_itself:
+            validation_data = labelled_with_ids(x, size)
+        steps = steps or x.steps_per_epoch(size)
+        arguments["shuffle"] = False  # it has its order
+        x = x.training_batches(size, model.seed, options.get("initial_epoch", 0))
+    check_has_end(x, steps, "steps_per_epoch")
+
+    has_workers = multi_worker.has_workers(model)
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = in_order(list(tree.flatten(callbacks or [])))
+        check_callbacks(model, callbacks, validation_data is not None)
+        if not has_workers:
+            callbacks.append(PredictionCheck(*given))
+    if has_workers:
+        if validation_data is not None:
+            raise ValueError("validation_data is not evaluated on several machines: leave it out.")
+        x, steps = multi_worker.training_data(model, x, y, steps)
+        y = batch_size = None
+    else:
+        model_checks.check_targets(x, y, model.num_examples)
+        if validation_data is not None:
+            check_validation(x, y, validation_data, model.num_examples)
+    return arguments | {
+        "x": x,
+        "y": y,
+        "batch_size": batch_size,
+        "steps_per_epoch": steps,
+        "validation_data": validation_data,
+        "callbacks": callbacks,
+    }
+
+
+def evaluate_arguments(
+    model: keras.Model, x: Any, y: Any, batch_size: int | None, options: dict
+) -> dict[str, Any]:
+    """What `keras.Model.evaluate` is to be given for what `AND.evaluate` was given."""
+    if isinstance(x, ImageSet):
+        check_length(x, model.num_examples)
+        x, batch_size = labelled_with_ids(x, batch_size or 32), None
+    steps = options.get("steps")
+    check_has_end(x, steps, "steps")
+    if multi_worker.has_workers(model):
+        x, steps = multi_worker.training_data(model, x, y, steps)
+        y = batch_size = None
+    return options | {"x": x, "y": y, "batch_size": batch_size, "steps": steps}
 
 
 def check_length(images: ImageSet, num_examples: int) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import tree
 
 from and_tf.data.image_set import ImageSet
 from and_tf.distribution import multi_worker, replicas
@@ -18,7 +17,6 @@ from and_tf.method.gradient_check import GradientCheck
 from and_tf.method.memory import RandomUnitRows, updated_rows
 from and_tf.method.model_checks import Bank
 from and_tf.method.objective import neighbourhood_losses
-from and_tf.method.prediction_check import PredictionCheck
 from and_tf.method.replica_limits import check_encoder, check_training
 from and_tf.method.sharded_bank import ShardedBank
 from and_tf.method.sharded_objective import sharded_losses
@@ -197,58 +195,14 @@ class AND(keras.Model):
             ValueError: Ids that are missing, not integers, out of range, or not unique; what would
                 have no effect; what several replicas would train otherwise than one device.
         """
-        is_validated = options.get("validation_data") is not None
-        if options.get("validation_split"):
-            raise ValueError(
-                "validation_split would leave images of the bank untrained: evaluate held-out images "
-                "by the callback and_tf.KNNEvaluation(train, test). Received: validation_split="
-                f"{options['validation_split']}"
-            )
-        if is_validated and options["validation_data"] is x and isinstance(x, ImageSet):
-            options["validation_data"] = fit_checks.labelled_with_ids(x, batch_size or 32)
-        given = x, y
-        if isinstance(x, ImageSet):
-            fit_checks.check_length(x, self.num_examples)
-            if y is not None:
-                raise ValueError("An image set brings its ids: leave the targets out.")
-            size, batch_size = batch_size or 32, None
-            first_epoch = options.get("initial_epoch", 0)
-            if options.get("steps_per_epoch") is None:
-                options["steps_per_epoch"] = x.steps_per_epoch(size)
-            options["shuffle"] = False  # it has its order
-            x = x.training_batches(size, self.seed, first_epoch)
-        fit_checks.check_has_end(x, options.get("steps_per_epoch"), "steps_per_epoch")
-
-        has_workers = multi_worker.has_workers(self)
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = fit_checks.in_order(list(tree.flatten(callbacks or [])))
-            fit_checks.check_callbacks(self, callbacks, is_validated)
-            if not has_workers:
-                callbacks.append(PredictionCheck(*given))
-        if not has_workers:
-            model_checks.check_targets(x, y, self.num_examples)
-            if is_validated:
-                validation_data = options["validation_data"]
-                fit_checks.check_validation(x, y, validation_data, self.num_examples)
-            return super().fit(x, y, batch_size, callbacks=callbacks, **options)
-        if is_validated:
-            raise ValueError("validation_data is not evaluated on several machines: leave it out.")
-        steps = options.pop("steps_per_epoch", None)
-        x, steps = multi_worker.training_data(self, x, y, steps)
-        return super().fit(x, steps_per_epoch=steps, callbacks=callbacks, **options)
+        arguments = fit_checks.fit_arguments(self, x, y, batch_size, callbacks, options)
+        return super().fit(**arguments)
 
     def evaluate(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, **options: Any
     ) -> Any:
         """As `keras.Model.evaluate`; takes its images as `fit` does."""
-        if isinstance(x, ImageSet):
-            fit_checks.check_length(x, self.num_examples)
-            x, batch_size = fit_checks.labelled_with_ids(x, batch_size or 32), None
-        fit_checks.check_has_end(x, options.get("steps"), "steps")
-        if not multi_worker.has_workers(self):
-            return super().evaluate(x, y, batch_size, **options)
-        x, steps = multi_worker.training_data(self, x, y, options.pop("steps", None))
-        return super().evaluate(x, steps=steps, **options)
+        return super().evaluate(**fit_checks.evaluate_arguments(self, x, y, batch_size, options))
 
     def predict(self, x: Any, batch_size: int | None = None, **options: Any) -> np.ndarray:
         """As `keras.Model.predict`, also of an `and_tf.data.ImageSet`.
