@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from and_tf.data.in_memory import InMemoryImageSet
@@ -34,3 +36,12 @@ def load_digits(image_size: int | None = None) -> tuple[InMemoryImageSet, InMemo
         return InMemoryImageSet(name, images[rows], labels=labels[rows], class_names=class_names)
 
     return part("digits/train", train), part("digits/test", test)
+
+
+def save_held_out_digit(path: str | os.PathLike) -> None:
+    """Write one of the test digits, a 4, as an image file."""
+    from PIL import Image
+
+    _, test = load_digits()
+    assert test.images is not None and test.labels is not None
+    Image.fromarray(test.images[test.labels.tolist().index(4)]).save(path)

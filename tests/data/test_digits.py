@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import sklearn.datasets
+from PIL import Image
 
-from and_tf.data.digits import load_digits
+from and_tf.data.digits import load_digits, save_held_out_digit
 
 
 def test_split_is_stratified_and_complete():
@@ -37,3 +38,11 @@ def test_two_loads_are_equal():
 def test_image_size():
     train, test = load_digits(image_size=24)
     assert train.image_shape == test.image_shape == (24, 24, 3)
+
+
+def test_a_held_out_digit_as_a_file(tmp_path):
+    save_held_out_digit(tmp_path / "digit.png")
+    _, test = load_digits()
+    with Image.open(tmp_path / "digit.png") as image:
+        (place,) = np.flatnonzero((test.images == np.array(image)).all(axis=(1, 2, 3)))
+    assert test.class_names[test.labels[place]] == "4"
