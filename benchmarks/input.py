@@ -2,7 +2,8 @@
 
 Ours: batches of an `ImageSet`'s training stream, and with `--augment` their augmentation, as a
 training step gets them. Peer: PyTorch's DataLoader with one worker a core over the same images,
-with the authors' transforms in Pillow. Floor: for files and records, decoding alone; for arrays,
+with the authors' transforms in Pillow. From 64 pixels on, augmented images are cut at random from
+the whole photograph; `--square` cuts them from its central square instead, in the step. Floor: for files and records, decoding alone; for arrays,
 copying a batch's pixels; for augmentation alone, reading them as uint8 and writing them as float32.
 """
 
@@ -38,6 +39,7 @@ def main() -> None:
     options.add_argument("--batches", type=int, default=20, help="batches of one timed run")
     options.add_argument("--size", type=int, default=32, help="side in pixels")
     options.add_argument("--augment", action="store_true", help="augment the batches, too")
+    options.add_argument("--square", action="store_true", help="cut from the central square")
     options.add_argument("--name", default="cifar10", help="the TFDS builder, with --data-dir")
     options.add_argument("--data-dir", help="prepared TFDS sets; without it, one is made up")
     args = options.parse_args()
@@ -79,6 +81,7 @@ def _contenders(args, folder: Path, augment: bool) -> tuple[Callable, Callable, 
     import tensorflow as tf
 
     from and_tf import Augment, data
+    from and_tf.data.whole_crop import WholeCrop
 
     rng = np.random.default_rng(0)
     augmented = tf.function(Augment(flip=args.size >= 64), autograph=False)
@@ -136,7 +139,11 @@ def _contenders(args, folder: Path, augment: bool) -> tuple[Callable, Callable, 
             with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
                 list(pool.map(_decode, (encoded[i % len(encoded)] for i in range(images))))
 
-    stream = iter(image_set.training_batches(args.batch, seed=0))
+    crop = None
+    if augment and image_set.crops_whole and not args.square:
+        crop = WholeCrop((0.2, 1.0), (3 / 4, 4 / 3))
+        augmented = tf.function(Augment(crop_scale=None, flip=True), autograph=False)
+    stream = iter(image_set.training_batches(args.batch, seed=0, crop=crop))
 
     def next_batch() -> tf.Tensor:
         batch, indices = next(stream)

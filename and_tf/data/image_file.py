@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from and_tf.data.resizing import resize, shorter_side
+from and_tf.data.resizing import resize, resize_cut, shorter_side
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from and_tf.data.whole_crop import Box
 
 # Photographs and scans. Formats that run other programs (EPS), that are not images (PDF, HDF5) or
 # that have no signature to tell them by (TGA) stay out.
@@ -45,11 +48,16 @@ def read_size(path: str | os.PathLike) -> tuple[int, int]:
         return height, width
 
 
-def read_image(path: str | os.PathLike, image_size: int | None = None) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike,
+    image_size: int | None = None,
+    box_of: Callable[[int, int], Box] | None = None,
+) -> np.ndarray:
     """Return an image, uint8 [H, W, 3]: upright, the first frame, transparency on white.
 
-    `image_size` is the side to which it is resized (see `resize`), None for its own. A JPEG of more
-    than twice the size that is needed is decoded at a half, a quarter or an eighth of its size.
+    `image_size` is the side to which it is resized (see `resize`), None for its own. With `box_of`
+    the cut that it gives for (height, width) is resized instead. A JPEG of more than twice the size
+    that is needed is decoded at a half, a quarter or an eighth of its size.
 
     16-bit greys are scaled from 0..65535. Greys of 32 bits or floats carry no scale: they are read
     as 0..1, 0..255 or 0..65535, the first range that holds them, else stretched from their minimum
@@ -62,8 +70,19 @@ def read_image(path: str | os.PathLike, image_size: int | None = None) -> np.nda
 
     with _open(path) as image:
         try:
+            box = None
+            if image_size is not None and box_of is not None:
+                width, height = image.size
+                if image.format != "TIFF" and _orientation(image) >= 5:
+                    width, height = height, width
+                box = box_of(height, width)
             if image_size is not None and image.format in ("JPEG", "MPO"):
-                image.draft(None, (2 * shorter_side(image_size),) * 2)
+                if box is None:
+                    image.draft(None, (2 * shorter_side(image_size),) * 2)
+                else:
+                    least = min(box[2] - box[0], box[3] - box[1])
+                    wanted = [math.ceil(2 * image_size * side / least) for side in image.size]
+                    image.draft(None, (wanted[0], wanted[1]))
             image.load()
             transpose = _transpositions().get(_orientation(image))
             if transpose is not None:
@@ -74,7 +93,12 @@ def read_image(path: str | os.PathLike, image_size: int | None = None) -> np.nda
                 image = image.convert("RGBA")
                 white = Image.new("RGBA", image.size, "white")
                 image = Image.alpha_composite(white, image)
-            return np.array(resize(image.convert("RGB"), image_size))
+            image = image.convert("RGB")
+            if image_size is None or box is None:
+                return np.array(resize(image, image_size))
+            across, down = image.width / width, image.height / height  # 1, but of a draft
+            scaled = box[0] * across, box[1] * down, box[2] * across, box[3] * down
+            return np.array(resize_cut(image, image_size, scaled))
         except Exception as error:  # Decoders raise nearly every type for damaged files.
             raise UnreadableImageError(_reason(error)) from error
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from and_tf.data.whole_crop import WholeCrop
+
 
 def epoch_permutation(
     num_examples: int | tf.Tensor, seed: int, epoch: int | tf.Tensor
@@ -32,6 +34,7 @@ class EpochPart:
         epoch: int64 scalar.
         first_step: int64 scalar, how many batches are passed over.
         rows: the numbers of a batch's rows, or None for whole batches.
+        crop: how each image is cut when it is decoded; None for all of what the set shows of it.
     """
 
     batch_size: int
@@ -39,6 +42,7 @@ class EpochPart:
     epoch: tf.Tensor
     first_step: tf.Tensor
     rows: range | None
+    crop: WholeCrop | None = None
 
     @property
     def first_example(self) -> tf.Tensor:
@@ -69,9 +73,12 @@ class ImageSet(abc.ABC):
         missing: names in a file of labels that no image has.
         labelled_by: where the labels come from, in words.
         images: uint8 [N, height, width, 3], or None where the set streams.
+        crops_whole: whether `training_batches` takes a crop, from photographs of which the set
+            itself shows the central square.
     """
 
     images: np.ndarray | None = None
+    crops_whole: bool = False
 
     def __init__(
         self,
@@ -124,16 +131,18 @@ class ImageSet(abc.ABC):
         first_epoch: int = 0,
         first_step: int = 0,
         rows: range | None = None,
+        crop: WholeCrop | None = None,
     ) -> tf.data.Dataset:
         """Return endless (uint8 images [B, H, W, 3], int64 indices [B]), each epoch in a new order.
 
         The order of epoch e is a pure function of (seed, e), and no batch mixes two epochs. Starting
         at (first_epoch, first_step) yields what the uninterrupted stream yields from there; the
         batches before are passed over without being decoded. With `rows`, every batch is cut to the rows
-        of those numbers, none where an epoch's last batch has none, and no others are decoded.
+        of those numbers, none where an epoch's last batch has none, and no others are decoded. With a
+        `crop`, each image is a random cut of the whole photograph, a function of (seed, epoch, index).
 
         Raises:
-            ValueError: batch size below 1, seed outside 0..2^63-1, or a start that does not exist.
+            ValueError: a crop where there are no whole photographs, batch size below 1, seed outside 0..2^63-1, or a start that does not exist.
         """
         steps = self.steps_per_epoch(batch_size)
         if not 0 <= seed < 2**63:
@@ -144,9 +153,12 @@ class ImageSet(abc.ABC):
                 f"Received: first_epoch={first_epoch}, first_step={first_step}"
             )
 
+        if crop is not None and not self.crops_whole:
+            raise ValueError(f"{self.name!r} has no photographs to be cut when they are decoded.")
+
         def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
             step = tf.where(epoch == first_epoch, tf.cast(first_step, tf.int64), 0)
-            return self._epoch_batches(EpochPart(batch_size, seed, epoch, step, rows))
+            return self._epoch_batches(EpochPart(batch_size, seed, epoch, step, rows, crop))
 
         batches = tf.data.Dataset.counter(first_epoch).flat_map(epoch_batches)
         batches = batches.apply(

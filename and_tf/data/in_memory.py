@@ -20,11 +20,16 @@ class InMemoryImageSet(ImageSet):
     Args:
         name: how logs and reports call the set.
         images: uint8 [N, H, W, 3].
+        stream: the same images where they come from, to be cut anew in every epoch; or None.
         metadata: labels, class_names, sources and skipped, see `ImageSet`.
     """
 
-    def __init__(self, name: str, images: np.ndarray, **metadata: Any):
+    def __init__(
+        self, name: str, images: np.ndarray, stream: ImageSet | None = None, **metadata: Any
+    ):
         super().__init__(name, len(images), images.shape[1:], **metadata)
+        self._stream = stream
+        self.crops_whole = stream is not None and stream.crops_whole
         # On the host, since an accelerator's memory is for the bank. `identity` makes one copy,
         # where `convert_to_tensor` keeps two; `images` is a (read-only) view of it.
         with tf.device("CPU:0"):
@@ -39,7 +44,13 @@ class InMemoryImageSet(ImageSet):
 
         return tf.data.Dataset.range(first, self.steps_per_epoch(batch_size), every).map(batch)
 
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        return super().skipped + (() if self._stream is None else self._stream.skipped)
+
     def _epoch_batches(self, part: EpochPart) -> tf.data.Dataset:
+        if part.crop is not None and self._stream is not None:
+            return self._stream._epoch_batches(part)
         order = part.permutation(self.num_examples)
 
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

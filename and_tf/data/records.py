@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from and_tf.data.image_set import EpochPart, ImageSet
 from and_tf.data.in_memory import InMemoryImageSet, allocate
+from and_tf.data.whole_crop import WholeCrop
 
 FILES_READ_AT_ONCE = 16
 SHUFFLE_BYTES = 2**30  # Encoded; a set that is smaller is shuffled as a whole.
@@ -39,6 +40,8 @@ class StreamedRecords(ImageSet):
         decode_image: from a record (string scalar) to uint8 [height, width, 3].
         decode_label: from a record to int64, or None where there are no labels.
         class_names: the name of each label, or None.
+        decode_cut: from a record, a crop and its draws to the cut, uint8 [height, width, 3]; None
+            where there are no whole photographs to cut.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class StreamedRecords(ImageSet):
         decode_image: Callable[[tf.Tensor], tf.Tensor],
         decode_label: Callable[[tf.Tensor], tf.Tensor] | None = None,
         class_names: Sequence[str] | None = None,
+        decode_cut: Callable[[tf.Tensor, WholeCrop, tf.Tensor], tf.Tensor] | None = None,
     ):
         takes = np.array([file.take for file in files], np.int64)
         super().__init__(name, int(takes.sum()), image_shape, class_names=class_names)
@@ -57,6 +61,8 @@ class StreamedRecords(ImageSet):
         self._files = ([file.filename for file in files], skips, takes, first_indices)
         self._decode_image = decode_image
         self._decode_label = decode_label
+        self._decode_cut = decode_cut
+        self.crops_whole = decode_cut is not None
         num_bytes = sum(tf.io.gfile.stat(file.filename).length for file in files)
         num_records = sum(file.examples_in_shard for file in files)
         affordable = SHUFFLE_BYTES * num_records // max(num_bytes, 1)
@@ -89,7 +95,13 @@ class StreamedRecords(ImageSet):
                 f"{self.name!r} is incomplete: {self.num_examples} examples are listed. "
                 f"Received: {first}"
             )
-        return InMemoryImageSet(self.name, images, labels=self.labels, class_names=self.class_names)
+        return InMemoryImageSet(
+            self.name,
+            images,
+            stream=self if self.crops_whole else None,
+            labels=self.labels,
+            class_names=self.class_names,
+        )
 
     def _ordered_batches(self, batch_size: int, share: tuple[int, int]) -> tf.data.Dataset:
         records = self._shared(self._records(tf.range(len(self._files[0]))), batch_size, share)
@@ -108,11 +120,14 @@ class StreamedRecords(ImageSet):
         records = records.shuffle(
             self._shuffle_buffer, seed=shuffle_seed, reshuffle_each_iteration=False
         )
-        return self._decoded(
-            records.skip(part.first_example),
-            lambda index, record: (self._decode_image(record), index),
-            part,
-        )
+
+        def decode(index: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            if part.crop is None or self._decode_cut is None:
+                return self._decode_image(record), index
+            draws = part.crop.draws(part.seed, part.epoch, index)
+            return self._decode_cut(record, part.crop, draws), index
+
+        return self._decoded(records.skip(part.first_example), decode, part)
 
     @contextlib.contextmanager
     def _damage_reported(self) -> Iterator[None]:

@@ -22,8 +22,6 @@ def resize(image: Image.Image, image_size: int | None) -> Image.Image:
     """
     if image_size is None or keeps((image.height, image.width), image_size):
         return image
-    from PIL.Image import Resampling
-
     shorter = shorter_side(image_size)
     if image_size >= CROPPED_FROM:
         resized = [
@@ -37,9 +35,7 @@ def resize(image: Image.Image, image_size: int | None) -> Image.Image:
     right, bottom = (
         (s + image_size) * old / new for s, old, new in zip(start, image.size, resized)
     )
-    return image.resize(
-        (image_size, image_size), Resampling.BILINEAR, box=(left, top, right, bottom)
-    )
+    return resize_cut(image, image_size, (left, top, right, bottom))
 
 
 def resize_array(image: np.ndarray, image_size: int | None) -> np.ndarray:
@@ -49,6 +45,22 @@ def resize_array(image: np.ndarray, image_size: int | None) -> np.ndarray:
     from PIL import Image
 
     return np.array(resize(Image.fromarray(image), image_size))
+
+
+def resize_cut(
+    image: Image.Image, image_size: int, box: tuple[float, float, float, float]
+) -> Image.Image:
+    """Return the cut (left, top, right, bottom) of an image at image_size x image_size, as `resize`."""
+    from PIL.Image import Resampling
+
+    return image.resize((image_size, image_size), Resampling.BILINEAR, box=box)
+
+
+def cut_array(image: np.ndarray, image_size: int, box: tuple[int, int, int, int]) -> np.ndarray:
+    """`resize_cut` of an array, uint8 [H, W, 3]."""
+    from PIL import Image
+
+    return np.array(resize_cut(Image.fromarray(image), image_size, box))
 
 
 def shorter_side(image_size: int) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ import tensorflow as tf
 from and_tf.data.image_file import UnreadableImageError, read_image, read_in_threads
 from and_tf.data.image_set import EpochPart, ImageSet
 from and_tf.data.in_memory import InMemoryImageSet, allocate
+from and_tf.data.resizing import CROPPED_FROM
+from and_tf.data.whole_crop import Box
 
 GREY = 128
+BoxOf = Callable[[int, int], Box]
+"""From (height, width) to where an image is cut."""
 
 
 class StreamedFiles(ImageSet):
@@ -47,6 +52,7 @@ class StreamedFiles(ImageSet):
         self._paths = paths
         self._image_size = image_size
         self._unreadable: set[int] = set()
+        self.crops_whole = image_size is not None and image_size >= CROPPED_FROM
 
     def decode_all(self) -> InMemoryImageSet:
         """Return the set in memory, without the files that cannot be decoded.
@@ -65,12 +71,18 @@ class StreamedFiles(ImageSet):
         if not rows:
             file, reason = self._skipped[-1]
             raise ValueError(f"No readable image in {self.name!r}: {file} ({reason}), ...")
+        sources = tuple(self.sources[index] for index in rows)
+        paths = [self._paths[index] for index in rows]
+        stream = StreamedFiles(
+            self.name, paths, self.image_shape, self._image_size, sources=sources
+        )
         return InMemoryImageSet(
             self.name,
             images[: len(rows)],
+            stream=stream if self.crops_whole else None,
             labels=None if self.labels is None else self.labels[rows],
             class_names=self.class_names,
-            sources=tuple(self.sources[index] for index in rows),
+            sources=sources,
             skipped=sorted(self.skipped),
             missing=self.missing,
             labelled_by=self.labelled_by,
@@ -83,24 +95,32 @@ class StreamedFiles(ImageSet):
     def _epoch_batches(self, part: EpochPart) -> tf.data.Dataset:
         order = part.permutation(self.num_examples)[part.first_example :]
         indices = tf.data.Dataset.from_tensor_slices((order,))
-        return self._decoded(indices, lambda index: (self._decode(index), index), part)
+        return self._decoded(indices, lambda index: (self._decode(index, part), index), part)
 
-    def _decode(self, index: tf.Tensor) -> tf.Tensor:
+    def _decode(self, index: tf.Tensor, part: EpochPart | None = None) -> tf.Tensor:
+        load: Callable[..., np.ndarray] = self._load_or_grey
+        inputs = [index]
+        if part is not None and part.crop is not None:
+            box = part.crop.box
+            load = lambda index, draws: self._load_or_grey(
+                index, functools.partial(box, draws.tolist())
+            )
+            inputs.append(part.crop.draws(part.seed, part.epoch, index))
         # Stateless, since TensorFlow's determinism would otherwise read one file at a time.
-        image = tf.numpy_function(self._load_or_grey, [index], tf.uint8, stateful=False)
+        image = tf.numpy_function(load, inputs, tf.uint8, stateful=False)
         return tf.ensure_shape(image, self.image_shape)
 
-    def _load(self, path: Path) -> np.ndarray:
-        image = read_image(path, self._image_size)
+    def _load(self, path: Path, box_of: BoxOf | None = None) -> np.ndarray:
+        image = read_image(path, self._image_size, box_of)
         if image.shape != self.image_shape:
             raise UnreadableImageError(
                 f"its header says {self.image_shape[:2]}, not {image.shape[:2]}"
             )
         return image
 
-    def _load_or_grey(self, index: int) -> np.ndarray:
+    def _load_or_grey(self, index: int, box_of: BoxOf | None = None) -> np.ndarray:
         try:
-            return self._load(self._paths[index])
+            return self._load(self._paths[index], box_of)
         except UnreadableImageError as error:
             if index not in self._unreadable:
                 self._unreadable.add(index)

@@ -16,7 +16,8 @@ import tensorflow as tf
 from and_tf.data.image_set import ImageSet
 from and_tf.data.in_memory import fits_in_memory
 from and_tf.data.records import StreamedRecords
-from and_tf.data.resizing import keeps, resize_array
+from and_tf.data.resizing import CROPPED_FROM, cut_array, keeps, resize_array
+from and_tf.data.whole_crop import WholeCrop
 
 logger = logging.getLogger(__name__)
 
@@ -115,10 +116,21 @@ def _stream(builder: Any, split: str, image_size: int | None) -> StreamedRecords
 
     decode_pixels = decoder(image_key)
 
-    def decode_image(record: tf.Tensor) -> tf.Tensor:
+    def decode_whole(record: tf.Tensor) -> tf.Tensor:
         pixels = decode_pixels(record)
-        if image.shape[-1] == 1:
-            pixels = tf.repeat(pixels, 3, axis=-1)
+        return tf.repeat(pixels, 3, axis=-1) if image.shape[-1] == 1 else pixels
+
+    def decode_cut(record: tf.Tensor, crop: WholeCrop, draws: tf.Tensor) -> tf.Tensor:
+        assert image_size is not None  # or there is nothing to cut
+
+        def cut(pixels: np.ndarray, draws: np.ndarray) -> np.ndarray:
+            return cut_array(pixels, image_size, crop.box(draws.tolist(), *pixels.shape[:2]))
+
+        pixels = tf.numpy_function(cut, [decode_whole(record), draws], tf.uint8, stateful=False)
+        return tf.ensure_shape(pixels, [image_size, image_size, 3])
+
+    def decode_image(record: tf.Tensor) -> tf.Tensor:
+        pixels = decode_whole(record)
         if image_size is None or keeps(image.shape[:2], image_size):
             return pixels
         # Pillow takes a fifth of the time of TensorFlow's antialiased resizing.
@@ -135,6 +147,7 @@ def _stream(builder: Any, split: str, image_size: int | None) -> StreamedRecords
             decode_image,
             decoder(label_key) if label_key else None,
             class_names=builder.info.features[label_key].names if label_key else None,
+            decode_cut=decode_cut if image_size and image_size >= CROPPED_FROM else None,
         )
     except (ValueError, KeyError, AssertionError) as error:
         raise ValueError(

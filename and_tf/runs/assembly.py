@@ -6,6 +6,7 @@ import keras
 
 from and_tf.data.augment import Augment
 from and_tf.data.image_set import ImageSet
+from and_tf.data.whole_crop import WholeCrop
 from and_tf.encoders import ENCODERS
 from and_tf.evaluation.knn import why_no_accuracy
 from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery
@@ -21,6 +22,9 @@ def build_model(config: RunConfig, images: ImageSet) -> AND:
     Raises:
         ValueError: The encoder cannot take images of this size, or there are too few images.
     """
+    options = config.augment.model_dump()
+    if whole_crop(config, images) is not None:
+        options["crop_scale"] = None  # cut when they are decoded
     model = AND(
         build_encoder(config, images.image_shape),
         images.num_examples,
@@ -28,13 +32,20 @@ def build_model(config: RunConfig, images: ImageSet) -> AND:
         bank_momentum=config.objective.bank_momentum,
         bank=config.objective.bank,
         neighbours=config.curriculum.neighbours,
-        augment=Augment(**config.augment.model_dump()),
+        augment=Augment(**options),
         seed=config.seed,
     )
     optimizer_options = config.optimizer.model_dump(exclude={"drops", "drop_factor"})
     # XLA would drop the assertions on indices.
     model.compile(SGD(**optimizer_options), jit_compile=False)
     return model
+
+
+def whole_crop(config: RunConfig, images: ImageSet) -> WholeCrop | None:
+    """How training images are cut from whole photographs; None where the model cuts what it is given."""
+    crop = WholeCrop(config.augment.crop_scale, config.augment.crop_ratio)
+    off = WholeCrop((1.0, 1.0), (1.0, 1.0))
+    return crop if images.crops_whole and crop != off else None
 
 
 def build_encoder(config: RunConfig, image_shape: tuple[int, int, int]) -> keras.Model:

@@ -119,7 +119,8 @@ _READERS = {
 class AugmentConfig(_Section):
     """Random views of an image (torchvision's definitions); 0 or false switches a part off.
 
-    A crop_scale and a crop_ratio of [1, 1] switch the crop off.
+    A crop_scale and a crop_ratio of [1, 1] switch the crop off. With a data.image_size from 64 pixels
+    on, crops are cut from whole photographs when these are decoded, else from what a model is given.
     """
 
     crop_scale: tuple[Deviation, Deviation] = Field(

@@ -13,7 +13,12 @@ from and_tf.errors import NumbersError, RunError
 from and_tf.files import write_text
 from and_tf.method.callbacks import KNNEvaluation
 from and_tf.method.model import AND
-from and_tf.runs.assembly import build_discovery, build_evaluation, build_watchdog
+from and_tf.runs.assembly import (
+    build_discovery,
+    build_evaluation,
+    build_watchdog,
+    whole_crop,
+)
 from and_tf.runs.checkpoints import Checkpoints, Position, SaveCheckpoints, save_model
 from and_tf.runs.classes import describe_classes
 from and_tf.runs.config import RunConfig
@@ -151,11 +156,14 @@ def training_batches(
     """The batches from a position on; of several machines each decodes its own rows alone."""
     strategy, batch_size = model.distribute_strategy, config.train.batch_size
     start = batch_size, config.seed, position.epoch, position.step
+    # A run begun by a version whose model cuts the images goes on so.
+    cuts_itself = getattr(model.augment, "crop_scale", None) is not None
+    crop = None if cuts_itself else whole_crop(config, images)
     if Workers(strategy).count == 1:
-        return images.training_batches(*start)
+        return images.training_batches(*start, crop=crop)
     rows = multi_worker.rows_of_worker(strategy, batch_size)
     return multi_worker.distributed(
-        strategy, images.training_batches(*start, rows=rows), batch_size
+        strategy, images.training_batches(*start, rows=rows, crop=crop), batch_size
     )
 
 

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from and_tf.data.resizing import cut_array, resize_array
 from and_tf.data.tensorflow_datasets_source import load_tensorflow_datasets
+from and_tf.data.whole_crop import WholeCrop
 
 TRAIN, TEST = 11, 4
 
@@ -191,3 +194,21 @@ def test_real_images(shared_tfds, name, shape, classes):
         expected = np.broadcast_to(example["image"], shape)
         np.testing.assert_array_equal(memory.images[index], expected)
         assert memory.labels[index] == example["label"]
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_crops_come_from_the_whole_photo(data_dir, in_memory):
+    crop = WholeCrop((0.2, 1.0), (3 / 4, 4 / 3))
+    images, _ = load_tensorflow_datasets(
+        "varied_photos", data_dir=data_dir, image_size=64, in_memory=in_memory
+    )
+    squares = np.concatenate(list(images.ordered_batches(4).as_numpy_iterator()))
+    photos = {resize_array(photo(i), 64).tobytes(): photo(i) for i in range(TRAIN)}
+    batches = images.training_batches(TRAIN, 5, first_epoch=2, crop=crop)
+    batch, indices = next(batches.as_numpy_iterator())
+    assert sorted(indices) == list(range(TRAIN))
+    for image, index in zip(batch, indices, strict=True):
+        whole = photos[squares[index].tobytes()]
+        draws = crop.draws(5, tf.constant(2, tf.int64), tf.constant(index)).numpy().tolist()
+        expected = cut_array(whole, 64, crop.box(draws, *whole.shape[:2]))
+        np.testing.assert_array_equal(image, expected)
