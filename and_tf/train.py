@@ -19,7 +19,13 @@ from and_tf.distribution.cluster import Cluster
 from and_tf.errors import Interrupted
 from and_tf.files import write_text
 from and_tf.runs import commands
-from and_tf.runs.commands import fail, lasting_output, quieten, refusing_bad_input
+from and_tf.runs.commands import (
+    fail,
+    lasting_output,
+    quieten,
+    quieten_xla,
+    refusing_bad_input,
+)
 from and_tf.runs.config import ConfigError, RunConfig, load_config
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.resuming import check_same_config, check_same_images, fingerprint, without_places
@@ -188,6 +194,7 @@ def train(
     """
     quieten()
     set_keras_defaults()
+    quieten_xla()
     cluster = cluster or Cluster()
     goes_on = resume and run.holds_run
     with refusing_bad_input():
@@ -222,7 +229,7 @@ def train(
             write_text(run.config, config.to_json())
         elif workers.is_chief:
             if resume:
-                print(f"there is no run in {run.path} yet: beginning it")
+                print(f"there is no run in {shown(run.path)} yet: beginning it")
             run.begin(config.to_json(), describe_environment(config, images))
         warn_of_hidden(run, cluster, workers)
     from and_tf.runs.fitting import fit
@@ -240,7 +247,9 @@ def warn_of_hidden(run: RunDirectory, cluster: Cluster, workers: Workers) -> Non
     sees = workers.gathered(np.array([run.holds_run], np.int32))
     if workers.is_chief and not sees.all():
         blind = ", ".join(cluster.name(rank) for rank in np.flatnonzero(sees == 0).tolist())
-        print(f"warning: put {run.path} where all machines see it, to go on after a stop: {blind}")
+        print(
+            f"warning: put {shown(run.path)} where all machines see it, to go on after a stop: {blind}"
+        )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import logging
 import os
@@ -117,3 +118,21 @@ def quieten() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+# Of the Abseil that TensorFlow 2.20 is built with.
+_SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025012714SetMinLogLevelENS0_18LogSeverityAtLeastE"
+
+
+def quieten_xla() -> None:
+    """Keep out what XLA and gRPC log of their own below errors, once TensorFlow is imported.
+
+    They heed no TF_CPP_MIN_LOG_LEVEL. With a TensorFlow that is built otherwise, nothing changes.
+    """
+    import tensorflow as tf
+
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":  # somebody wants to read it
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2"))
+        getattr(library, _SET_MIN_LOG_LEVEL)(2)  # errors

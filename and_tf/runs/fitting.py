@@ -23,10 +23,11 @@ from and_tf.runs.checkpoints import Checkpoints, Position, SaveCheckpoints, save
 from and_tf.runs.classes import describe_classes
 from and_tf.runs.config import RunConfig
 from and_tf.runs.interrupts import StopWhenAsked
+from and_tf.runs.paths import shown
 from and_tf.runs.progress import Progress
 from and_tf.runs.run_directory import RunDirectory
 from and_tf.runs.summary import evaluation_note, model_card, result_table
-from and_tf.runs.tensorboard_files import rewind
+from and_tf.runs.tensorboard_files import as_text, rewind
 
 
 def fit(
@@ -54,7 +55,7 @@ def fit(
     reports = (
         [
             Progress(run, discovery, evaluation),
-            keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+            keras.callbacks.TensorBoard(as_text(run.tensorboard), write_graph=False),
         ]
         if workers.is_chief
         else []
@@ -73,7 +74,7 @@ def fit(
     if workers.is_chief:
         announce(config, run, model, images, test, evaluation)
         if skipped:
-            print(f"{left_out(skipped, images)}, see {run.skipped}", flush=True)
+            print(f"{left_out(skipped, images)}, see {shown(run.skipped)}", flush=True)
         if position != Position(0, 0):
             print(f"resuming after epoch {position.epoch}, step {position.step}", flush=True)
 
@@ -114,7 +115,7 @@ def fit(
         card = model_card(config, images, test, evaluation, rows, discovery.curriculum)
         write_text(run.model_card, card)
         table = result_table(rows, discovery.curriculum)
-        print(f"\n{table}\n\nThe trained model: {run.model}")
+        print(f"\n{table}\n\nThe trained model: {shown(run.model)}")
     workers.leave()  # once the chief has written
 
 
@@ -131,7 +132,7 @@ def announce(
         f"{config.name}: {images.num_examples:,} images {images.image_shape} of {images.name}, "
         f"{config.encoder.name} width {config.encoder.width:g} "
         f"({model.encoder.count_params():,} weights) in {model.encoder.get_layer('conv1').compute_dtype} "
-        f"on {model.distribute_strategy.num_replicas_in_sync} device(s), run directory {run.path}",
+        f"on {model.distribute_strategy.num_replicas_in_sync} device(s), run directory {shown(run.path)}",
         *describe_classes(config, images, test),
         evaluation_note(evaluation, images, test),
         sep="\n",

@@ -107,7 +107,7 @@ class RunDirectory:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise RunDirectoryError(f"Another process is using {self.path}") from None
+                raise RunDirectoryError(f"Another process is using {shown(self.path)}") from None
             for partial in self.path.rglob(".partial-*"):
                 partial.unlink()
             yield
@@ -125,16 +125,18 @@ class RunDirectory:
             RunDirectoryError: It may not.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise RunDirectoryError(f"The run directory is not a directory. Received: {self.path}")
+            raise RunDirectoryError(
+                f"The run directory is not a directory. Received: {shown(self.path)}"
+            )
         if self.holds_run and self.has_results and not (overwrite or resume):
             raise RunDirectoryError(
-                f"{self.path} already holds a run. Use --resume to go on with it, --overwrite to "
+                f"{shown(self.path)} already holds a run. Use --resume to go on with it, --overwrite to "
                 "start anew, or another --run-dir"
             )
         foreign = self._foreign_entries()
         if foreign and not (self.holds_run and resume):
             raise RunDirectoryError(
-                f"{self.path} holds files that are not a run's, which nothing may overwrite. Use "
+                f"{shown(self.path)} holds files that are not a run's, which nothing may overwrite. Use "
                 f"another --run-dir. Received: {', '.join(foreign[:3])}"
             )
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
 from and_tf.files import replacing
+
+
+def as_text(folder: Path) -> str:
+    """A path to a folder of any name in text, which is all that Keras and TensorFlow take.
+
+    A name that is not UTF-8 is stood for by a descriptor, which stays open. The folder is made.
+    """
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError:
+        folder.mkdir(exist_ok=True)
+        return f"/proc/self/fd/{os.open(folder, os.O_RDONLY | os.O_DIRECTORY)}"
+    return str(folder)
 
 
 def rewind(folder: Path, epoch: int) -> None:
@@ -22,14 +36,14 @@ def rewind(folder: Path, epoch: int) -> None:
         kept = [record for record in records if _stands(record, epoch)]
         if len(kept) == len(records):
             continue
-        with replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+        with replacing(path) as temporary, tf.io.TFRecordWriter(os.fsencode(temporary)) as writer:
             for record in kept:
                 writer.write(record)
 
 
 def _records(path: Path) -> Iterator[bytes]:
     try:
-        for record in tf.data.TFRecordDataset(str(path)):
+        for record in tf.data.TFRecordDataset(os.fsencode(path)):
             yield record.numpy()
     except tf.errors.DataLossError:
         return  # a kill cut the last one short

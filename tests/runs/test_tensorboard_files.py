@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -12,10 +13,10 @@ import keras
 import pytest
 import tensorflow as tf
 
-from and_tf.runs.tensorboard_files import rewind
+from and_tf.runs.tensorboard_files import as_text, rewind
 
 
-def write(folder: pathlib.Path, epochs: range) -> None:
+def write(folder: pathlib.Path | str, epochs: range) -> None:
     """What Keras's callback writes of some epochs, in a file of its own."""
     callback = keras.callbacks.TensorBoard(folder, write_graph=False)
     callback.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
@@ -49,6 +50,18 @@ def test_every_epoch_is_there_once_after_a_run_went_on(tmp_path):
     rewind(tmp_path, 3)
     write(tmp_path, range(3, 5))
     assert sorted(steps(tmp_path)) == [0, 1, 2, 3, 4]
+
+
+def test_a_folder_of_any_name_takes_the_figures(tmp_path):
+    assert as_text(tmp_path) == str(tmp_path)
+    folder = tmp_path / os.fsdecode(b"r\xe9n")
+    for epochs in (range(3), range(2, 3)):
+        rewind(folder, epochs.start)
+        write(as_text(folder), epochs)
+    rewind(folder, 1)
+    files = sorted(folder.rglob("events.*"))
+    kept = [list(tf.data.TFRecordDataset(os.fsencode(path))) for path in files]
+    assert len(files) == 2 and len(kept[0]) > len(kept[1]) == 1  # its head alone
 
 
 def test_tensorboard_starts_in_the_environment_that_make_builds(tmp_path):
