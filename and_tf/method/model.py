@@ -375,6 +375,19 @@ class AND(keras.Model):
         self.neighbourhoods.assign(table)
         self.round.assign(round_index)
 
+    def save(self, filepath: Any, *arguments: Any, **options: Any) -> None:
+        """As `keras.Model.save`, to a `.keras` file.
+
+        Raises:
+            ValueError: A file of another kind, which would not hold the bank.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                "AND is saved with its bank as a .keras file; to share the encoder alone, "
+                f"model.encoder.save() takes others. Received: {filepath}"
+            )
+        super().save(filepath, *arguments, **options)
+
     def save_own_variables(self, store: dict) -> None:
         """The same for a mirrored and a sharded bank, so that either can be loaded from it."""
         for number, variable in enumerate(self._state()):

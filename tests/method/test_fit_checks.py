@@ -274,3 +274,5 @@ def test_a_model_is_exported_as_its_encoder(tmp_path):
     model.export(tmp_path / "exported", verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "exported"))
     np.testing.assert_allclose(loaded.serve(IMAGES.astype("float32")), expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"as a .keras file.* Received: .*model.h5"):
+        model.save(tmp_path / "model.h5")
