@@ -21,6 +21,7 @@ from and_tf.files import write_text
 from and_tf.runs import commands
 from and_tf.runs.commands import (
     fail,
+    have_temporary_folder,
     lasting_output,
     quieten,
     quieten_xla,
@@ -193,6 +194,7 @@ def train(
         OSError: The disk is full. The last checkpoint stands.
     """
     quieten()
+    have_temporary_folder(run.path)
     set_keras_defaults()
     quieten_xla()
     cluster = cluster or Cluster()

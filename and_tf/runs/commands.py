@@ -8,8 +8,10 @@ import io
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 from and_tf.errors import RunError
@@ -118,6 +120,14 @@ def quieten() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def have_temporary_folder(folder: Path) -> None:
+    """Take a folder for temporary files where there is none to write to: TensorFlow asks for one."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = str(folder)
 
 
 # Of the Abseil that TensorFlow 2.20 is built with.

@@ -6,10 +6,11 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
-from and_tf.runs.commands import fail, lasting_output
+from and_tf.runs.commands import fail, have_temporary_folder, lasting_output
 
 READERS_GONE = """
 import os, sys
@@ -53,3 +54,16 @@ def test_names_that_are_not_text_are_escaped_and_the_streams_put_back(monkeypatc
         assert fail("nobody hears", 2) == 2
     assert stream.buffer.getvalue() == b"photos_\\udce9 \\xe9\n"
     assert sys.stdout is stream and sys.stderr is None
+
+
+def test_without_a_writable_temporary_folder_another_one_is_taken(tmp_path, monkeypatch):
+    have_temporary_folder(tmp_path / "unused")
+    assert tempfile.gettempdir() != str(tmp_path / "unused")
+
+    def fail():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", fail)
+    have_temporary_folder(tmp_path)
+    assert tempfile.gettempdir() == str(tmp_path)
