@@ -70,7 +70,7 @@ def match_names(
     exact = set(files)
     alike: dict[str, list[str]] = {}
     for file in files:
-        for form in {_letters(file), _letters(printable(file))}:
+        for form in {_plain(file), _plain(printable(file))}:
             alike.setdefault(form, []).append(file)
     found: dict[str, Value] = {}
     meant_by: dict[str, str] = {}
@@ -79,7 +79,7 @@ def match_names(
         spellings = list(_spellings(name))
         meant = [spelling for spelling in spellings if spelling in exact][:1]
         for spelling in spellings:
-            meant = meant or alike.get(_letters(spelling), [])
+            meant = meant or alike.get(_plain(spelling), [])
         if not meant:
             lost.add(name)
         for file in meant:
@@ -101,6 +101,11 @@ def _spellings(name: str) -> Iterator[str]:
 def _letters(name: str) -> str:
     """A name in one of the forms that Unicode has for the same letters."""
     return unicodedata.normalize("NFC", name)
+
+
+def _plain(name: str) -> str:
+    """A name in one form whichever it had, ligatures and wide letters taken apart."""
+    return unicodedata.normalize("NFKC", name)
 
 
 def labels_from_csv(path: Path) -> dict[str, str]:

@@ -112,6 +112,8 @@ def why_no_accuracy(
     asked = 0 if test_labels is None else int(known(test_labels).sum())
     if labels is None or not voters:
         return "no training image has a label"
+    if voters > 1 and len(np.unique(numbered(labels)[0])) - (voters < len(labels)) == 1:
+        return "all labelled training images are of one class"
     if not has_test:
         return "one training image alone has a label: no other can vote" if voters == 1 else None
     if test_labels is None or not asked:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from and_tf.data.folder_labels import splits_among
+from and_tf.data.folder_listing import printable
 from and_tf.data.image_set import ImageSet
 from and_tf.evaluation.knn import why_no_accuracy
 from and_tf.runs.config import RunConfig
@@ -33,8 +34,9 @@ def class_line(images: ImageSet) -> str:
         return "no classes, the images have no labels"
     named = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:SHOWN])
     if len(counts) > SHOWN:
-        sizes = counts.values()
-        named += f" and {len(counts) - SHOWN:,} more, of {min(sizes):,} to {max(sizes):,} images"
+        least, most = min(counts.values()), max(counts.values())
+        sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        named += f" and {len(counts) - SHOWN:,} more, all of {sizes} images"
     classes = "1 class" if len(counts) == 1 else f"{len(counts):,} classes"
     unlabelled = images.num_examples - sum(counts.values())
     rest = f"; {unlabelled:,} of {images.num_examples:,} images have no label" if unlabelled else ""
@@ -48,7 +50,7 @@ def class_counts(images: ImageSet | None) -> dict[str, int]:
     labels, counts = np.unique(images.labels[images.labels >= 0], return_counts=True)
     names = images.class_names
     return {
-        str(label) if names is None else names[label]: count
+        str(label) if names is None else printable(names[label]): count
         for label, count in zip(labels.tolist(), counts.tolist(), strict=True)
     }
 
@@ -136,8 +138,8 @@ def _of_neighbours(neighbours: int, counts: dict[str, int], has_test: bool) -> I
     smallest = min(counts, key=lambda name: counts[name])
     if neighbours > voters >= 1:
         yield (
-            f"evaluation.knn_neighbours is {neighbours}, and {voters:,} images vote: all of them do, "
-            "each time"
+            f"evaluation.knn_neighbours is {neighbours}, more than have a label: K is {voters:,}, so "
+            "that every labelled image votes each time"
         )
     elif neighbours > counts[smallest] and len(counts) > 1:
         yield (

@@ -49,8 +49,9 @@ def test_few_images_to_classify_are_said(monkeypatch):
         ([9, 7], "2 classes (7 1, 9 1), from the arrays"),
         (
             [*range(7), 6],
-            "7 classes (0 1, 1 1, 2 1, 3 1, 4 1 and 2 more, of 1 to 2 images), from the arrays",
+            "7 classes (0 1, 1 1, 2 1, 3 1, 4 1 and 2 more, all of 1 to 2 images), from the arrays",
         ),
+        (["a\nb"], r"1 class (a\nb 1), from the arrays"),
         ([-1], "no classes, the images have no labels"),
         (None, "no classes, the images have no labels"),
     ],
@@ -134,8 +135,8 @@ def test_what_cannot_be_classified_is_said(train, test, parts):
 @pytest.mark.parametrize(
     ("neighbours", "test", "part"),
     [
-        (5, None, "is 5, and 4 images vote"),
-        (6, [0], "is 6, and 5 images vote"),
+        (5, None, "is 5, more than have a label: K is 4"),
+        (6, [0], "is 6, more than have a label: K is 5"),
         (3, None, "the smallest class, 1, has 2 labelled training images"),
         (2, None, None),
     ],

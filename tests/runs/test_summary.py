@@ -27,7 +27,8 @@ ROWS = [
 ]
 CURRICULUM = Curriculum(rounds=2, epochs_per_round=1, initial_epochs=2)
 PIXELS = np.zeros((40, 8, 8, 3), np.uint8)
-IMAGES = from_arrays(PIXELS, np.zeros(40, int))
+TWO = np.arange(40) % 2
+IMAGES = from_arrays(PIXELS, TWO)
 
 
 def test_the_table_has_a_line_for_every_round_that_is_over():
@@ -60,8 +61,10 @@ def test_the_note_counts_the_labelled_alone():
         (None, None, "no training image has a label"),
         (np.full(40, -1), np.zeros(40, int), "no training image has a label"),
         (np.where(np.arange(40) == 3, 0, -1), None, "one training image alone has a label"),
-        (np.zeros(40, int), np.full(40, -1), "no test image has a label"),
-        (np.zeros(40, int), np.ones(40, int), "no test image is of a class that a training image"),
+        (np.zeros(40, int), TWO, "all labelled training images are of one class"),
+        (np.where(TWO, 3, -1), None, "all labelled training images are of one class"),
+        (TWO, np.full(40, -1), "no test image has a label"),
+        (TWO, TWO + 2, "no test image is of a class that a training image"),
     ],
 )
 def test_no_figure_where_nothing_can_be_measured(labels, test_labels, reason):
@@ -83,7 +86,7 @@ def test_the_card_says_what_the_model_is():
         "8x8",
         "128-d",
         "40 images",
-        "1 class (0 40), from the arrays; labels serve to evaluate only",
+        "2 classes (0 20, 1 20), from the arrays; labels serve to evaluate only",
         result_table(ROWS, CURRICULUM),
     ):
         assert part in card
