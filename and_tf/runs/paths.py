@@ -13,7 +13,7 @@ def expanded(option: str, path: str | os.PathLike) -> Path:
     """The path, with ~ expanded, which may be looked at; it need not exist.
 
     Raises:
-        RunError: It cannot be looked at or read: another user's, too long, below a file, no path.
+        RunError: It cannot be looked at or read: another user's, too long, no path.
     """
     given = os.fspath(path)
     try:
@@ -24,7 +24,7 @@ def expanded(option: str, path: str | os.PathLike) -> Path:
         elif stat.S_ISREG(mode):  # a pipe is read once
             with open(found, "rb"):
                 pass
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass  # for whoever wants it to be there
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
