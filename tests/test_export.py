@@ -330,7 +330,7 @@ def test_counts_are_whole_numbers(number, capsys):
         (KeyboardInterrupt(), 130, "stopped; nothing was exported"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, "No space left on the disk"),
         (tf.errors.ResourceExhaustedError(None, None, "No space left on device"), 2, "No space"),
-        (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "cannot be written to"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), 2, "denied. Received: out"),
         (MemoryError(), 2, "Not enough memory"),
     ],
 )
