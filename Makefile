@@ -12,7 +12,7 @@ INCOMPLETE := $(VENV)/.incomplete
 
 # XLA compiles quickly rather than well here, since each program runs a few times; as users have it, it
 # compiles among the slow tests.
-SUITE := XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" $(RUN) -m pytest -m "not slow" \
+SUITE := XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" $(RUN) -m pytest -m "not slow and not parity" \
     -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 SUITABLE := -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(VERSIONS)".split())'
@@ -36,8 +36,8 @@ coverage: $(INSTALLED) ## Say which lines and branches the tests leave out
 parity: $(INSTALLED) ## Hold several devices to the results of one
 	$(RUN) -m pytest -m parity
 
-slow: $(INSTALLED) ## Run the tests that take long
-	$(RUN) -m pytest -m slow
+slow: $(INSTALLED) ## Run the tests that take long, parity among them
+	$(RUN) -m pytest -m "slow or parity" -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(INSTALLED) ## Check style, formatting and the order of the rooms
 	$(RUN) -m ruff check .

@@ -15,8 +15,6 @@ SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 # The files that take longest: begun first, so that no process is left alone with one at the end.
 DEAREST = (
-    "distribution/test_multi_worker.py",
-    "distribution/test_parity.py",
     "test_train_stops.py",
     "test_train.py",
     "method/test_model.py",
@@ -63,7 +61,7 @@ def shared_tfds() -> pathlib.Path:
     return folder
 
 
-def _made_once(
+def made_once(
     factory: pytest.TempPathFactory, name: str, make: Callable[[pathlib.Path], None]
 ) -> pathlib.Path:
     """A folder that one of pytest's processes makes and all read; nothing may write to it."""
@@ -90,7 +88,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     def make(folder: pathlib.Path) -> None:
         assert train.main(["--run-dir", str(folder), *SMALL]) == 0
 
-    return _made_once(tmp_path_factory, "trained", make)
+    return made_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture(scope="session")
@@ -101,4 +99,4 @@ def exported(trained_run: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
     def make(folder: pathlib.Path) -> None:
         assert export.main([str(trained_run), "--output", str(folder)]) == 0
 
-    return _made_once(tmp_path_factory, "exported", make) / "1"
+    return made_once(tmp_path_factory, "exported", make) / "1"

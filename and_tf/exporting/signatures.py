@@ -72,14 +72,13 @@ class Exported:
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         embedding = tf.TensorSpec([None, encoder.output_shape[-1]], tf.float32, name="embedding")
 
-        # Traced once and shared by all signatures.
-        @tf.function(input_signature=[images], autograph=False)
-        def embed(images: tf.Tensor) -> tf.Tensor:
-            return tf.cast(encoder(images, training=False), tf.float32)
+        # Traced once, here, and shared by all signatures: first called within one, each would be
+        # traced twice.
+        def traced(function: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Callable:
+            return tf.function(function, autograph=False).get_concrete_function(spec)
 
-        @tf.function(input_signature=[image_bytes], autograph=False)
-        def decode(image_bytes: tf.Tensor) -> tf.Tensor:
-            return decode_images(image_bytes, image_shape, image_size)
+        embed = traced(lambda x: tf.cast(encoder(x, training=False), tf.float32), images)
+        decode = traced(lambda x: decode_images(x, image_shape, image_size), image_bytes)
 
         height, width = image_shape[:2]
         pixels = f"pixels 0 to 255, RGB, uint8, {height} x {width}"

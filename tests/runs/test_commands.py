@@ -15,6 +15,7 @@ from and_tf.runs.commands import fail, have_temporary_folder, lasting_output
 READERS_GONE = """
 import os, sys
 sys.path.insert(0, {root!r})
+sys.argv, sys.orig_argv = ["-m"], ["python", "-m", "and_tf.train"]  # spares importing TensorFlow
 from and_tf.runs.commands import lasting_output
 with lasting_output():
     for line in range(1000):

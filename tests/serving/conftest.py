@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import tensorflow as tf
 
+from tests.conftest import made_once
 from tests.serving import exported
 from tests.serving.running import Running, running
 
@@ -188,10 +189,12 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
     It is shared by all tests: copy what you mean to change.
     """
-    root = tmp_path_factory.mktemp("exports")
-    for version in (1, 2):
-        exported.save_export(root / "colours" / str(version), version)
-    return root
+
+    def make(folder: pathlib.Path) -> None:
+        for version in (1, 2):
+            exported.save_export(folder / "colours" / str(version), version)
+
+    return made_once(tmp_path_factory, "exports", make)
 
 
 @pytest.fixture(scope="session")
