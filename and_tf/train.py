@@ -84,7 +84,7 @@ def run_command(args: argparse.Namespace) -> int:
     try:
         require_tensorflow()
         cluster = Cluster.of_environment()
-        config, run = choose_run(args)
+        config, run = choose_run(args, cluster)
         with run_directory_held(run, args, cluster):
             train(config, run, resume=args.resume, cluster=cluster)
     except Interrupted as interruption:
@@ -136,7 +136,7 @@ def explain(error: Exception) -> str | None:
     )
 
 
-def choose_run(args: argparse.Namespace) -> tuple[RunConfig, RunDirectory]:
+def choose_run(args: argparse.Namespace, cluster: Cluster) -> tuple[RunConfig, RunDirectory]:
     """The config and the run directory that the command line asks for; nothing is written.
 
     Raises:
@@ -168,8 +168,9 @@ def choose_run(args: argparse.Namespace) -> tuple[RunConfig, RunDirectory]:
             # Whoever repeats the first command may have left out some of it.
             cure = f"To go on with the run as it was begun: --run-dir {shown(run.path)} --resume"
             raise ConfigError([*error.problems, cure]) from None
-    elif args.resume and not args.resume_or_start:
-        # A mistyped directory would else begin a run of days anew.
+    elif args.resume and not args.resume_or_start and cluster.is_chief:
+        # A mistyped directory would else begin a run of days anew. What other workers miss is found
+        # when all compare what they see, where none waits for one that is gone.
         raise RunDirectoryError(
             f"There is no run to go on with. Leave --resume out to start one, or give "
             f"--resume-or-start, which does either. Received: {shown(run.path)}"
