@@ -34,10 +34,10 @@ coverage: $(INSTALLED) ## Say which lines and branches the tests leave out
 	$(SUITE) --cov
 
 parity: $(INSTALLED) ## Hold several devices to the results of one
-	$(RUN) -m pytest -m parity
+	$(RUN) -m pytest -m "parity and not slow" -n logical --maxprocesses 4 --dist loadfile
 
-slow: $(INSTALLED) ## Run the tests that take long, parity among them
-	$(RUN) -m pytest -m "slow or parity" -n logical --maxprocesses 4 --dist loadfile
+slow: $(INSTALLED) ## Run the tests that take long
+	$(RUN) -m pytest -m slow -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(INSTALLED) ## Check style, formatting and the order of the rooms
 	$(RUN) -m ruff check .

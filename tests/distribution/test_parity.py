@@ -14,6 +14,8 @@ import pytest
 pytestmark = pytest.mark.parity
 
 TOLERANCE = 1e-5
+# After 56 steps, of which a processor with AVX2 makes up to 2e-5.
+LONG_TOLERANCE = 5e-5
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -40,7 +42,7 @@ def rest(tmp_path_factory) -> pathlib.Path:
     return run(tmp_path_factory.mktemp("rest"), "rest")
 
 
-def assert_same(folder: pathlib.Path, one: str, other: str) -> None:
+def assert_same(folder: pathlib.Path, one: str, other: str, tolerance: float = TOLERANCE) -> None:
     with np.load(folder / f"{one}.npz") as expected, np.load(folder / f"{other}.npz") as found:
         assert set(found.files) == set(expected.files)
         for name in expected.files:
@@ -48,7 +50,7 @@ def assert_same(folder: pathlib.Path, one: str, other: str) -> None:
                 np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
             else:
                 np.testing.assert_allclose(
-                    found[name], expected[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=name
+                    found[name], expected[name], rtol=tolerance, atol=tolerance, err_msg=name
                 )
 
 
@@ -155,7 +157,7 @@ def long_folder(tmp_path_factory) -> pathlib.Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("others", [*OTHERS, "1 sharded"])
 def test_fifty_steps_are_those_of_one_device(long_folder, others):
-    assert_same(long_folder, "1 mirrored", others)
+    assert_same(long_folder, "1 mirrored", others, LONG_TOLERANCE)
 
 
 @pytest.mark.slow
