@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Files: written so that a reader never sees half of one, and named so that a message stays whole."""
 
 from __future__ import annotations
 
@@ -57,3 +57,9 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def printable(name: str) -> str:
+    """Return a file's name on one line: what is not UTF-8 or not printable is escaped."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

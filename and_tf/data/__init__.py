@@ -3,7 +3,7 @@
 An image set gives uint8 images with indices in a reproducible order; `augment` makes random views of
 them. Nothing here knows of encoders, of the model or of devices.
 
-Other rooms use `augment`, `folder_labels`, `folder_listing`, `image_set`, `in_memory`, `resizing` and
+Other rooms use `augment`, `folder_labels`, `image_set`, `in_memory`, `resizing` and
 `whole_crop`.
 """
 

@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 
 from and_tf.data.folder_labels import labels_from_csv, labels_from_subfolders, match_names
-from and_tf.data.folder_listing import list_files, printable
+from and_tf.data.folder_listing import list_files
 from and_tf.data.image_file import UnreadableImageError, read_in_threads, read_size
 from and_tf.data.image_set import ImageSet
 from and_tf.data.in_memory import fits_in_memory
 from and_tf.data.streamed_files import StreamedFiles
+from and_tf.files import printable
 
 
 @dataclass

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from and_tf.data.folder_listing import printable
+from and_tf.files import printable
 
 Value = TypeVar("Value")
 

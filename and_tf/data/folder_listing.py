@@ -54,9 +54,3 @@ def list_files(root: Path) -> tuple[list[str], list[tuple[str, str]]]:
     status = root.stat()
     visit(root, "", frozenset({(status.st_dev, status.st_ino)}))
     return sorted(files, key=os.fsencode), sorted(skipped, key=lambda entry: os.fsencode(entry[0]))
-
-
-def printable(name: str) -> str:
-    """Return a file's name on one line: what is not UTF-8 or not printable is escaped."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -10,9 +10,9 @@ import numpy as np
 
 from and_tf import data
 from and_tf.data.folder_labels import labels_from_csv, match_names
-from and_tf.data.folder_listing import printable
 from and_tf.data.image_set import ImageSet
 from and_tf.data.resizing import CROPPED_FROM
+from and_tf.files import printable
 from and_tf.runs.config import RunConfig
 
 SETS = ("train", "test", "all", "none")

@@ -220,11 +220,7 @@ class KNNEvaluation(keras.callbacks.Callback):
         for images in (self.train, self.test):
             if images is not None:
                 _labels_of(images)
-        reason = why_no_accuracy(
-            self.train.labels,
-            None if self.test is None else self.test.labels,
-            self.test is not None,
-        )
+        reason = why_no_evaluation(self.train, self.test)
         if reason is not None:
             raise ValueError(f"kNN evaluation has nothing to measure: {reason}.")
         self.neighbours = neighbours
@@ -237,20 +233,19 @@ class KNNEvaluation(keras.callbacks.Callback):
         self._latest: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        if self.model.examples_seen == 0:
+        is_untrained = self.model.examples_seen == 0
+        if is_untrained or not self._latest:  # or goes on with a trained model
             self._latest = self.evaluate()
+        if is_untrained:
             self.untrained = self._latest.get("knn_features")
-        elif not self._latest:  # goes on with a trained model
-            self._latest = self.evaluate()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if self.curriculum is None:
-            is_last, ends_round = epoch + 1 == self.params.get("epochs"), False
+            is_end = epoch + 1 == self.params.get("epochs")
         else:
-            is_last = epoch + 1 == self.curriculum.total_epochs
-            ends_round = self.curriculum.ends_round(epoch)
+            is_end = self.curriculum.ends_round(epoch)  # the last epoch ends a round, too
         is_due = (epoch + 1) % self.every_epochs == 0
-        self.is_fresh = epoch == 0 or is_due or is_last or ends_round
+        self.is_fresh = epoch == 0 or is_due or is_end
         if self.is_fresh:
             self._latest = self.evaluate()
         if logs is not None:
@@ -286,6 +281,12 @@ class KNNEvaluation(keras.callbacks.Callback):
             return self.model.predict(images.ordered_batches(self.batch_size), verbose=0)
         share = images.ordered_batches(self.batch_size, (workers.rank, workers.count))
         return multi_worker.predict_shares(self.model, share)
+
+
+def why_no_evaluation(train: ImageSet, test: ImageSet | None) -> str | None:
+    """Why there is no accuracy to measure of such images; None where there is one."""
+    test_labels = None if test is None else test.labels
+    return why_no_accuracy(train.labels, test_labels, test is not None)
 
 
 def _image_set(images: ImageSet | tuple[np.ndarray, np.ndarray]) -> ImageSet:

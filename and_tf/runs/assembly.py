@@ -8,8 +8,7 @@ from and_tf.data.augment import Augment
 from and_tf.data.image_set import ImageSet
 from and_tf.data.whole_crop import WholeCrop
 from and_tf.encoders import ENCODERS
-from and_tf.evaluation.knn import why_no_accuracy
-from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery
+from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery, why_no_evaluation
 from and_tf.method.model import AND
 from and_tf.method.optimizer import SGD
 from and_tf.runs.config import RunConfig
@@ -85,8 +84,7 @@ def build_evaluation(
     config: RunConfig, images: ImageSet, test: ImageSet | None, discovery: NeighbourhoodDiscovery
 ) -> KNNEvaluation | None:
     """The callback that evaluates, None where there is nothing to measure."""
-    test_labels = None if test is None else test.labels
-    if why_no_accuracy(images.labels, test_labels, test is not None) is not None:
+    if why_no_evaluation(images, test) is not None:
         return None
     return KNNEvaluation(
         images,

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from and_tf.data.folder_labels import splits_among
-from and_tf.data.folder_listing import printable
 from and_tf.data.image_set import ImageSet
-from and_tf.evaluation.knn import why_no_accuracy
+from and_tf.files import printable
+from and_tf.method.callbacks import why_no_evaluation
 from and_tf.runs.config import RunConfig
 
 SHOWN = 5
@@ -67,8 +67,7 @@ def _warnings(config: RunConfig, images: ImageSet, test: ImageSet | None) -> Ite
     elif test is not None and bool(counts) != bool(test_counts):
         with_labels, without = ("training", "test") if counts else ("test", "training")
         yield f"the {with_labels} images have labels and no {without} image has: no accuracy is measured"
-    test_labels = None if test is None else test.labels
-    if why_no_accuracy(images.labels, test_labels, test is not None) is None:
+    if why_no_evaluation(images, test) is None:
         classified = sum(test_counts.values()) if test else sum(counts.values())
         if classified < FEW:
             yield f"each classified image is {1 / classified:.1%} of the accuracy: label more of them"

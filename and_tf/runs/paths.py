@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from and_tf.errors import RunError
+from and_tf.files import printable
 
 
 def expanded(option: str, path: str | os.PathLike) -> Path:
@@ -34,6 +35,5 @@ def expanded(option: str, path: str | os.PathLike) -> Path:
 
 def shown(path: str | os.PathLike) -> str:
     """A path as messages print it: on one line, what is not text escaped, and not endless."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = printable(os.fsdecode(path))
     return text if len(text) <= 200 else f"{text[:197]}..."

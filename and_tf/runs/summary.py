@@ -8,8 +8,7 @@ import platform
 
 import and_tf
 from and_tf.data.image_set import ImageSet
-from and_tf.evaluation.knn import why_no_accuracy
-from and_tf.method.callbacks import KNNEvaluation
+from and_tf.method.callbacks import KNNEvaluation, why_no_evaluation
 from and_tf.method.curriculum import Curriculum
 from and_tf.runs.classes import class_line
 from and_tf.runs.config import RunConfig
@@ -81,8 +80,7 @@ def evaluation_note(
 ) -> str:
     """How the accuracies of a run on such images are measured, in one sentence."""
     if evaluation is None:
-        test_labels = None if test is None else test.labels
-        reason = why_no_accuracy(images.labels, test_labels, test is not None)
+        reason = why_no_evaluation(images, test)
         return f"There is no accuracy to state: {reason}."
     voters, voting = _labelled(images, "training images")
     if test is None:

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from and_tf.data.folder_listing import list_files, printable
+from and_tf.data.folder_listing import list_files
+from and_tf.files import printable
 
 
 def test_sorted_whatever_the_depth(tmp_path):
