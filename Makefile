@@ -10,10 +10,12 @@ INSTALLED := $(VENV)/.installed
 # Left behind by a set-up that was interrupted, which then starts afresh.
 INCOMPLETE := $(VENV)/.incomplete
 
+PYTEST := $(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile
+
 # XLA compiles quickly rather than well here, since each program runs a few times; as users have it, it
 # compiles among the slow tests.
-SUITE := XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" $(RUN) -m pytest -m "not slow and not parity" \
-    -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+SUITE := XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" $(PYTEST) -m "not slow and not parity" \
+    --no-loadscope-reorder
 
 SUITABLE := -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(VERSIONS)".split())'
 
@@ -34,10 +36,10 @@ coverage: $(INSTALLED) ## Say which lines and branches the tests leave out
 	$(SUITE) --cov
 
 parity: $(INSTALLED) ## Hold several devices to the results of one
-	$(RUN) -m pytest -m "parity and not slow" -n logical --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m "parity and not slow"
 
 slow: $(INSTALLED) ## Run the tests that take long
-	$(RUN) -m pytest -m slow -n logical --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m slow
 
 lint: $(INSTALLED) ## Check style, formatting and the order of the rooms
 	$(RUN) -m ruff check .

@@ -12,12 +12,11 @@ import pytest
 
 from and_tf import train
 from tests.distribution import multi_worker
+from tests.distribution.outcomes import LONG_TOLERANCE, TOLERANCE, assert_same
 from tests.distribution.worker_processes import said, started
 
 pytestmark = pytest.mark.parity
 
-TOLERANCE = 1e-5
-LONG_TOLERANCE = 5e-5  # as in test_parity.py
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -42,28 +41,20 @@ def rest(tmp_path_factory) -> pathlib.Path:
     return run(tmp_path_factory.mktemp("rest"), (2,), "rest")
 
 
-def assert_same(folder: pathlib.Path, count: int, bank: str, tolerance: float = TOLERANCE) -> None:
-    with np.load(folder / "0 of 1 mirrored.npz") as expected:
-        for rank in range(count):
-            with np.load(folder / f"{rank} of {count} {bank}.npz") as found:
-                assert set(found.files) == set(expected.files)
-                for name in expected.files:
-                    np.testing.assert_allclose(
-                        found[name],
-                        expected[name],
-                        rtol=0 if expected[name].dtype.kind == "i" else tolerance,
-                        atol=0 if expected[name].dtype.kind == "i" else tolerance,
-                        err_msg=name,
-                    )
+def assert_workers_same(
+    folder: pathlib.Path, count: int, bank: str, tolerance: float = TOLERANCE
+) -> None:
+    for rank in range(count):
+        assert_same(folder, "0 of 1 mirrored", f"{rank} of {count} {bank}", tolerance)
 
 
 def test_two_workers_train_as_one_device(folder):
-    assert_same(folder, 2, "sharded")
+    assert_workers_same(folder, 2, "sharded")
 
 
 @pytest.mark.slow
 def test_so_they_do_with_a_whole_bank_each(rest):
-    assert_same(rest, 2, "mirrored")
+    assert_workers_same(rest, 2, "mirrored")
 
 
 def test_the_run_that_they_are_held_to_had_rounds_and_neighbours(folder):
@@ -93,7 +84,7 @@ def test_what_has_no_place_on_several_machines_is_refused(folder):
 @pytest.mark.parametrize("bank", ["mirrored", "sharded"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_fifty_steps_are_those_of_one_device(long_folder, count, bank):
-    assert_same(long_folder, count, bank, LONG_TOLERANCE)
+    assert_workers_same(long_folder, count, bank, LONG_TOLERANCE)
 
 
 @pytest.fixture(scope="module")

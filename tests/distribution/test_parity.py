@@ -11,11 +11,10 @@ import sys
 import numpy as np
 import pytest
 
+from tests.distribution.outcomes import LONG_TOLERANCE, assert_same
+
 pytestmark = pytest.mark.parity
 
-TOLERANCE = 1e-5
-# After 56 steps, of which a processor with AVX2 makes up to 2e-5.
-LONG_TOLERANCE = 5e-5
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -40,18 +39,6 @@ def folder(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def rest(tmp_path_factory) -> pathlib.Path:
     return run(tmp_path_factory.mktemp("rest"), "rest")
-
-
-def assert_same(folder: pathlib.Path, one: str, other: str, tolerance: float = TOLERANCE) -> None:
-    with np.load(folder / f"{one}.npz") as expected, np.load(folder / f"{other}.npz") as found:
-        assert set(found.files) == set(expected.files)
-        for name in expected.files:
-            if expected[name].dtype.kind == "i":  # neighbours and anchors, how often seen, round
-                np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-            else:
-                np.testing.assert_allclose(
-                    found[name], expected[name], rtol=tolerance, atol=tolerance, err_msg=name
-                )
 
 
 def test_the_run_that_the_others_are_held_to_had_rounds_and_neighbours(folder):
