@@ -247,9 +247,9 @@ def test_loading_and_closing_keeps_no_memory(tmp_path: pathlib.Path):
 
     for _ in range(3):
         before = swap()
-    # Each model holds more than 8 MB: two that stayed in twelve would show. The process may grow by
-    # as much once, at any of them.
-    assert max(swap() for _ in range(12)) < before + 16e6
+    # Each model holds more than 8 MB, twelve that stayed more than 100. malloc itself may keep 20 MB
+    # more, in the arenas of its threads.
+    assert max(swap() for _ in range(12)) < before + 50e6
 
 
 def _variables(servable: Servable) -> dict[tf.DType, str]:
