@@ -3,7 +3,7 @@
 Every function takes arrays and returns numbers or arrays. Nothing here knows of models, image sets or
 runs, so that embeddings from anywhere can be judged.
 
-Other rooms use `knn` and `neighbourhood_quality`.
+Other rooms use `knn`, `known_labels` and `neighbourhood_quality`.
 """
 
 from __future__ import annotations

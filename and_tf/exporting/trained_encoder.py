@@ -24,11 +24,19 @@ def load_encoder(run: RunDirectory, config: RunConfig) -> keras.Model:
     Raises:
         RunError: There is neither a model nor a checkpoint that can be read.
     """
-    trained = _load_model(run, config).encoder
+    return in_float32(load_model(run, config, "exporting"), run, config)
+
+
+def in_float32(model: AND, run: RunDirectory, config: RunConfig) -> keras.Model:
+    """The encoder of a run's model, which computes in float32.
+
+    Raises:
+        RunError: The config describes another one.
+    """
     set_precision("float32")
-    encoder = build_encoder(config, trained.input_shape[1:])
+    encoder = build_encoder(config, model.encoder.input_shape[1:])
     try:
-        encoder.set_weights(trained.get_weights())
+        encoder.set_weights(model.encoder.get_weights())
     except ValueError as error:
         raise RunError(
             f"The model in {run.path} is not the one that its config describes: {error}"
@@ -36,7 +44,17 @@ def load_encoder(run: RunDirectory, config: RunConfig) -> keras.Model:
     return encoder
 
 
-def _load_model(run: RunDirectory, config: RunConfig) -> AND:
+def load_model(run: RunDirectory, config: RunConfig, doing: str) -> AND:
+    """A run's model, or its last checkpoint where the run is not over, which is said.
+
+    Args:
+        run: Where it lies.
+        config: Of the run.
+        doing: What is done with it, for the message: "exporting".
+
+    Raises:
+        RunError: There is neither a model nor a checkpoint that can be read.
+    """
     if not run.model.exists():
         model = Checkpoints(run.checkpoints, config.train.batch_size).load_latest()
         if model is None:
@@ -45,7 +63,7 @@ def _load_model(run: RunDirectory, config: RunConfig) -> AND:
                 f"python -m and_tf.train --run-dir {run.path} --resume"
             )
         print(
-            f"the run is not over: exporting its last checkpoint, after "
+            f"the run is not over: {doing} its last checkpoint, after "
             f"{model.examples_seen // model.num_examples} epochs"
         )
         return model

@@ -8,6 +8,7 @@ checkpoints/     the latest checkpoints, each a whole model
 skipped.tsv      images that were left out and why, and labels without an image, if there are any
 model.keras      the trained model
 model_card.md    what it is, what it was made from and how good it is
+evaluation.json  what `python -m and_tf.evaluate` found
 """
 
 from __future__ import annotations
@@ -48,10 +49,12 @@ class RunDirectory:
         self.skipped = path / "skipped.tsv"
         self.model = path / "model.keras"
         self.model_card = path / "model_card.md"
+        self.evaluation = path / "evaluation.json"
         self._lock = path / ".lock"
         self._is_begun = False
         # The config is last to go and last to come: it marks the directory as a run's.
         self._contents = (
+            self.evaluation,
             self.model_card,
             self.model,
             self.skipped,
@@ -171,6 +174,14 @@ class RunDirectory:
                 shutil.rmtree(entry)
             else:
                 entry.unlink(missing_ok=True)
+
+    def read_environment(self) -> dict:
+        """What `environment.json` holds; nothing where it is missing or damaged."""
+        try:
+            found = json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def append_metrics(self, row: dict) -> None:
         """Add a line to `metrics.jsonl`; numbers that are not finite become null, as JSON wants it."""
