@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -41,11 +39,6 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation == 1, lambda: image, turned)
 
 
-# What a step makes of a segment's or chunk's first bytes, int64 [HEADER]: how many bytes further the
-# next one begins, and where the EXIF data of this one does, -1 for one that has none.
-Step = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-
-
 def read_orientation(contents: tf.Tensor) -> tf.Tensor:
     """The orientation that EXIF data gives, int32 1 to 8; 1 where it gives none.
 
@@ -55,25 +48,17 @@ def read_orientation(contents: tf.Tensor) -> tf.Tensor:
     Source: CIPA DC-008 (Exif 2.32), sections 4.5.2, 4.6.2 and 4.6.5 (tag 0x0112); PNG (W3C) 11.3.3.5;
     RFC 9649, section 2.7.1.5.
     """
-    kinds = [
-        (b"\xff\xd8", b"Exif\0\0", 2, _jpeg_segment),
-        (b"\x89P", b"eXIf", 8, _png_chunk),
-        (b"RI", b"EXIF", 12, _webp_chunk),
-    ]
     first = tf.strings.substr(contents, 0, 2)
-    result = tf.constant(1)
-    for magic, name, start, step in kinds:
-        # Most files do not hold the name anywhere, and need no walk.
-        pieces = tf.raw_ops.StringSplitV2(input=[contents], sep=name, maxsplit=1).values
-        result = tf.cond(
-            (first == magic) & (tf.size(pieces) > 1),
-            functools.partial(_found_by_steps, contents, start, step),
-            functools.partial(tf.identity, result),
-        )
-    return result
+    is_kind = tf.stack([first == magic for magic in (b"\xff\xd8", b"\x89P", b"RI")])
+    kind = tf.argmax(is_kind)
+    name = tf.gather([b"Exif\0\0", b"eXIf", b"EXIF"], kind)
+    # Most files do not hold the name anywhere, and need no walk.
+    pieces = tf.raw_ops.StringSplitV2(input=[contents], sep=name, maxsplit=1).values
+    may_have = tf.reduce_any(is_kind) & (tf.size(pieces) > 1)
+    return tf.cond(may_have, lambda: _found_by_steps(contents, kind), lambda: tf.constant(1))
 
 
-def _found_by_steps(contents: tf.Tensor, start: int, step: Step) -> tf.Tensor:
+def _found_by_steps(contents: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
     """Goes from segment to segment, or from chunk to chunk, to the first with EXIF data."""
     size = tf.cast(tf.strings.length(contents), tf.int64)
 
@@ -82,10 +67,13 @@ def _found_by_steps(contents: tf.Tensor, start: int, step: Step) -> tf.Tensor:
 
     def one(at: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         header = tf.io.decode_raw(tf.strings.substr(contents, at, HEADER), tf.uint8)
-        length, data = step(tf.cast(tf.ensure_shape(header, [HEADER]), tf.int64))
+        header = tf.cast(tf.ensure_shape(header, [HEADER]), tf.int64)
+        steps = [_jpeg_segment(header), _png_chunk(header), _webp_chunk(header)]
+        length, data = tf.unstack(tf.gather(tf.stack(steps), kind))
         return at + length, tf.where(data < 0, data, at + data)
 
-    _, found = tf.while_loop(go_on, one, [tf.constant(start, tf.int64), tf.constant(-1, tf.int64)])
+    start = tf.gather(tf.constant([2, 8, 12], tf.int64), kind)
+    _, found = tf.while_loop(go_on, one, [start, tf.constant(-1, tf.int64)])
 
     def read() -> tf.Tensor:
         data = tf.strings.substr(contents, found, LONGEST)
@@ -95,6 +83,10 @@ def _found_by_steps(contents: tf.Tensor, start: int, step: Step) -> tf.Tensor:
         return _orientation_of(head, tf.where(is_named, 6, 0))
 
     return tf.cond(found < 0, lambda: tf.constant(1), read)
+
+
+# Each gives, from a segment's or chunk's first bytes, int64 [HEADER]: how many bytes further the next
+# one begins, and where the EXIF data of this one does, -1 for one that has none.
 
 
 def _jpeg_segment(header: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -37,7 +37,7 @@ def decode_images(
             lambda: _jpeg(contents, max(image_shape[:2]), image_size),
             lambda: _other(contents),
         )
-        return resize_image(image, image_shape, image_size)
+        return resize_image(upright(image, read_orientation(contents)), image_shape, image_size)
 
     return tf.map_fn(
         decoded,
@@ -48,7 +48,7 @@ def decode_images(
 
 
 def _jpeg(contents: tf.Tensor, longest_side: int, image_size: int | None) -> tf.Tensor:
-    """A JPEG, upright, uint8 [h, w, 3]; a half, a quarter or an eighth of what is much too large."""
+    """A JPEG, uint8 [h, w, 3]; a half, a quarter or an eighth of what is much too large."""
     needed = 2 * (longest_side if image_size is None else shorter_side(image_size))
     too_large_by = tf.reduce_min(tf.io.extract_jpeg_shape(contents)[:2]) // needed
 
@@ -58,14 +58,13 @@ def _jpeg(contents: tf.Tensor, longest_side: int, image_size: int | None) -> tf.
             contents, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"
         )
 
-    image = tf.case(
+    return tf.case(
         [(too_large_by >= ratio, at(ratio)) for ratio in (8, 4, 2)], default=at(1), exclusive=False
     )
-    return upright(image, read_orientation(contents))
 
 
 def _other(contents: tf.Tensor) -> tf.Tensor:
-    """PNG and WebP, upright, BMP or the first frame of a GIF, uint8 [h, w, 3]."""
+    """PNG, WebP, BMP or the first frame of a GIF, uint8 [h, w, 3]."""
     is_bmp = tf.strings.substr(contents, 0, 2) == b"BM"
     # Of an animation TensorFlow 2.20 writes four channels where there is room for three.
     still = tf.debugging.Assert(
@@ -76,12 +75,11 @@ def _other(contents: tf.Tensor) -> tf.Tensor:
         pixels = tf.io.decode_image(contents, channels=0, expand_animations=False)
     pixels = tf.cond(is_bmp, lambda: _bmp_colours(contents, pixels), lambda: pixels)
     channels = tf.shape(pixels)[2]
-    image = tf.cond(
+    return tf.cond(
         channels % 2 == 0,
         lambda: _on_white(_three_channels(pixels[..., :-1]), pixels[..., -1:]),
         lambda: _three_channels(pixels),
     )
-    return upright(image, read_orientation(contents))
 
 
 def _is_animated_webp(contents: tf.Tensor) -> tf.Tensor:
