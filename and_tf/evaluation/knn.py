@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from and_tf.evaluation.known_labels import known, numbered
+from and_tf.evaluation.nearest import nearest_rows
 
 
 def knn_scores(
@@ -145,15 +146,12 @@ def _votes(
     most = min(neighbours, len(voters) - (own is not None))
     if most < 1:
         _refuse(len(voters), neighbours)
-    voting_rows = tf.constant(np.asarray(rows, np.float32)[voters])
-    for start in range(0, len(queries), block_size):
-        block = tf.constant(np.asarray(queries[start : start + block_size], np.float32))
-        similarities = tf.matmul(block, voting_rows, transpose_b=True)
-        if own is not None:
-            is_own = voters == own[start : start + block_size, None]
-            similarities = tf.where(is_own, -np.inf, similarities)
-        nearest, ids = tf.math.top_k(similarities, most)
-        yield voters[ids.numpy()], tf.nn.softmax(nearest / temperature, axis=-1).numpy()
+    if own is not None:
+        place = np.full(len(rows), -1)
+        place[voters] = np.arange(len(voters))
+        own = place[own]
+    for ids, nearest in nearest_rows(queries, np.asarray(rows)[voters], most, own, block_size):
+        yield voters[ids], tf.nn.softmax(nearest / temperature, axis=-1).numpy()
 
 
 def _weightiest(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -40,3 +40,27 @@ def embedding_spread(embeddings: np.ndarray) -> float:
     """
     mean = np.mean(embeddings, axis=0, dtype=np.float64)
     return float(max(0.0, 1.0 - np.sum(mean**2)))  # rounding may bring it below 0
+
+
+def consistent_shares(neighbours: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share of each row's labelled neighbours that are of its class, float [N]; NaN where unknown.
+
+    Args:
+        neighbours: int [N, k], neighbours of each row.
+        labels: int [N], -1 for none.
+    """
+    of_neighbours = labels[neighbours]
+    known = (of_neighbours >= 0) & (labels >= 0)[:, None]
+    hits = ((of_neighbours == labels[:, None]) & known).sum(axis=1)
+    counts = known.sum(axis=1)
+    return np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
+
+
+def neighbour_agreement(ones: np.ndarray, others: np.ndarray) -> float:
+    """Mean share of each row's neighbours that are among its neighbours in another space.
+
+    Args:
+        ones, others: int [N, k], ids.
+    """
+    both = np.sort(np.concatenate([ones, others], axis=1), axis=1)
+    return float(np.mean((both[:, 1:] == both[:, :-1]).sum(axis=1) / ones.shape[1]))
