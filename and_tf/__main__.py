@@ -9,6 +9,7 @@ from and_tf import __version__
 
 COMMANDS = {
     "and_tf.train": "train an image encoder without labels",
+    "and_tf.evaluate": "judge a trained encoder as the paper does",
     "and_tf.export": "export a trained encoder for serving",
 }
 

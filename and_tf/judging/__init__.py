@@ -11,4 +11,17 @@ exported version or of a file of embeddings. A `Subject` (`and_tf.judging.subjec
 - `encoder`, `config`, `run` (the run's directory) and `epochs` (how many it was trained for), where known;
 - `rounds`, round to the checkpoint at its end, of those that `train.keep_rounds` kept;
   `and_tf.runs.checkpoints.read_model` loads one.
+
+`and_tf.judging.evaluating.evaluate_subject(subject, only, path)` measures the parts, each `Findings` of figures,
+settings and details, into one `Evaluation` (`and_tf.judging.evaluation`); `evaluate(model, train, test)` does it for
+a model in memory. Nothing here draws.
+
+Other rooms use `comparing`, `evaluating` and `loading`.
 """
+
+from __future__ import annotations
+
+from and_tf.judging.evaluating import evaluate, evaluate_subject
+from and_tf.judging.loading import load_subject
+
+__all__ = ["evaluate", "evaluate_subject", "load_subject"]

@@ -105,6 +105,10 @@ class Subject:
         """The examples that are classified: the held-out ones, or else those trained on."""
         return self.train if self.test is None else self.test
 
+    def name_of_class(self, label: int) -> str:
+        """What a label is called; its number where it has no name."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
+
     def fingerprint(self) -> str:
         """What tells it from any other, or from itself after more training: a SHA-256."""
         digest = hashlib.sha256()

@@ -1,0 +1,160 @@
+"""Judge a trained encoder as the paper does: `python -m and_tf.evaluate runs/svhn`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from and_tf.backend import require_tensorflow, set_keras_defaults
+from and_tf.errors import RunError
+from and_tf.runs import commands
+from and_tf.runs.commands import fail, lasting_output, quieten, quieten_xla
+from and_tf.runs.paths import expanded, shown
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m and_tf.evaluate",
+        description="Judge a trained encoder: kNN, linear classifiers, few labels, clusters and "
+        "retrieval, neighbourhoods, and measures without labels. Prints a table, and writes "
+        "evaluation.json beside what is judged.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="RUN",
+        help="run directory of and_tf.train, .keras file, version of an export, or .npz or .parquet "
+        "file of embeddings (embedding, and perhaps label and source)",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="PARTS",
+        type=lambda text: [name.strip() for name in text.split(",") if name.strip()],
+        default=[],
+        help="parts to measure, with commas between: without_labels, knn, clusters, neighbourhoods, "
+        "few_labels, linear (default: all of these), fine_tuning",
+    )
+    parser.add_argument(
+        "--anew", action="store_true", help="measure once more what was measured before"
+    )
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="several runs side by side: mean and spread over seeds, differences over equal seeds",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="JSON config with the images for a .keras file or an export",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="change one key of the config, such as data.path=images; may be repeated",
+    )
+    parser.add_argument(
+        "--test", metavar="FILE", help="file of held-out embeddings, for a file of embeddings"
+    )
+    parser.add_argument("--output", metavar="FILE", help="where evaluation.json goes, for one path")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        Exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C.
+    """
+    args = parse_arguments(arguments)
+    with lasting_output():
+        return run_command(args)
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """Evaluate as the arguments say, and return the exit code."""
+    try:
+        require_tensorflow()
+        evaluate(args)
+    except KeyboardInterrupt:
+        return fail("stopped; the parts that were finished are kept: repeat the command", 130)
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        return fail(message, 2)
+    return 0
+
+
+def explain(error: Exception) -> str | None:
+    """What to tell the user about an error that is not ours; None for a bug."""
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"{error.strerror}. Received: {shown(error.filename)}"
+    return commands.explain(
+        error,
+        full_disk="No space left on the disk; the parts that were written stand",
+        memory="Not enough memory. Choose fewer parts by --only, or a smaller evaluation.batch_size",
+    )
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Evaluate every path, print its table, and compare them if asked to.
+
+    Raises:
+        RunError: Bad input.
+        ConfigError: A wrong config.
+        OSError: An evaluation cannot be written.
+    """
+    if args.compare and len(args.paths) < 2:
+        raise RunError("--compare takes two runs or more. Received: one")
+    if args.output is not None and len(args.paths) > 1:
+        raise RunError(f"--output is for one path. Received: {len(args.paths)} paths")
+    quieten()
+    set_keras_defaults()
+    quieten_xla()
+    from and_tf.judging.comparing import comparison_table
+    from and_tf.judging.evaluating import check_parts, evaluate_subject
+    from and_tf.judging.loading import load_subject
+
+    check_parts(args.only)
+    evaluations = []
+    for path in args.paths:
+        subject = load_subject(path, args.config, args.overrides, args.test)
+        output = output_of(Path(path).expanduser(), subject.kind, args.output)
+        print(f"{subject.name}: {len(subject.train):,} images of {subject.train.name}", flush=True)
+        evaluation = evaluate_subject(
+            subject, args.only, output, args.anew, lambda line: print(line, flush=True)
+        )
+        print(f"\n{evaluation.table()}\n\nThe evaluation: {shown(output)}", flush=True)
+        evaluations.append(evaluation)
+    if args.compare:
+        print(f"\n{comparison_table(evaluations)}")
+
+
+def output_of(path: Path, kind: str, output: str | None) -> Path:
+    """Where the evaluation of a path is written: into a run, beside anything else.
+
+    Raises:
+        RunError: There is no folder for it.
+    """
+    if output is None:
+        if kind == "run":
+            return path / "evaluation.json"
+        if kind == "export":  # nothing but versions lies beside a version
+            folder = path.absolute().parent
+            return folder.parent / f"{folder.name}-{path.name}.evaluation.json"
+        return path.with_name(f"{path.stem}.evaluation.json")
+    chosen = expanded("--output", output)
+    if chosen.is_dir() or not chosen.absolute().parent.is_dir():
+        raise RunError(
+            f"--output must name a file in a folder that is there. Received: {shown(output)}"
+        )
+    return chosen
+
+
+if __name__ == "__main__":
+    sys.exit(main())

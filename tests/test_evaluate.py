@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from and_tf import evaluate
+from tests.evaluation.unit_rows import classes_apart
+
+
+def saved(path: pathlib.Path, seed: int = 0, **arrays: np.ndarray) -> pathlib.Path:
+    rows, labels = classes_apart(seed, 80)
+    np.savez(path, **({"embedding": rows, "label": labels} | arrays))
+    return path
+
+
+def fails(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    """The one line of a command that must end with exit code 2."""
+    assert evaluate.main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr().err
+    assert captured.startswith("error: ") and captured.count("\n") == 1
+    return captured
+
+
+def test_the_command_judges_a_run(trained_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    command = [sys.executable, "-m", "and_tf.evaluate", str(run), "--only", "without_labels,knn"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "2/2 kNN: " in done.stdout and "| kNN | kNN bank, top-1" in done.stdout
+    assert done.stderr == ""
+    found = json.loads((run / "evaluation.json").read_text())
+    assert list(found["parts"]) == ["without_labels", "knn"]
+    assert found["parts"]["knn"]["settings"]["paper"] == {"neighbours": 200, "temperature": 0.1}
+
+
+def test_where_evaluations_go(tmp_path):
+    path = tmp_path / "some.npz"
+    assert evaluate.output_of(path, "embeddings", None) == tmp_path / "some.evaluation.json"
+    export = tmp_path / "export/digits/3"
+    assert evaluate.output_of(export, "export", None).name == "digits-3.evaluation.json"
+    assert evaluate.output_of(export, "export", None).parent == tmp_path / "export"
+    chosen = tmp_path / "x.json"
+    assert evaluate.output_of(path, "embeddings", str(chosen)) == chosen
+
+
+def test_embeddings_are_compared(tmp_path, capsys):
+    one, other = saved(tmp_path / "one.npz"), saved(tmp_path / "other.npz", 1)
+    assert evaluate.main([str(one), str(other), "--only", "knn", "--compare"]) == 0
+    table = capsys.readouterr().out
+    assert "| | | one (1 run) | other (1 run) |" in table
+    assert (tmp_path / "one.evaluation.json").exists()
+
+
+def test_refuses_bad_input(tmp_path, capsys, trained_run):
+    path = saved(tmp_path / "some.npz")
+    assert "no such file" in fails(capsys, tmp_path / "none")
+    assert "Parts are" in fails(capsys, path, "--only", "nkk")
+    assert "two runs or more" in fails(capsys, path, "--compare")
+    assert "for one path" in fails(capsys, path, path, "--output", tmp_path / "x.json")
+    assert "must name a file" in fails(capsys, path, "--output", tmp_path / "no/x.json")
+    assert "leave --config and --set out" in fails(capsys, path, "--set", "seed=1")
+    assert "goes with a file" in fails(capsys, trained_run, "--test", path)
+    wrong = saved(tmp_path / "nan.npz", embedding=np.full((80, 4), np.nan))
+    assert "not finite" in fails(capsys, wrong)
+    assert "curriculum.rounds" in fails(capsys, trained_run, "--set", "curriculum.rounds=9")
+    assert not list(tmp_path.glob("*.json"))
