@@ -27,3 +27,9 @@ class Interrupted(Exception):
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal.Signals(signal_number).name)
         self.exit_code = 128 + signal_number
+
+
+def stopped_at_once(has_checkpoint: bool) -> str:
+    """What is said where a run was stopped and did not wait for the end of a step."""
+    rest = "; go on from the last checkpoint with --resume" if has_checkpoint else ""
+    return f"stopped at once{rest}"

@@ -8,16 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from and_tf.backend import require_tensorflow, set_keras_defaults
+from and_tf.backend import require_tensorflow
 from and_tf.errors import RunError
 from and_tf.runs import commands
-from and_tf.runs.commands import (
-    fail,
-    lasting_output,
-    quieten,
-    quieten_xla,
-    refusing_bad_input,
-)
+from and_tf.runs.commands import fail, import_keras, lasting_output, refusing_bad_input
 from and_tf.runs.config import RunConfig, load_config
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.resuming import check_same_config
@@ -202,9 +196,7 @@ def export(config: RunConfig, run: RunDirectory, output: Path, args: argparse.Na
         RunError: Bad input, or an export that does not answer as the model does.
         OSError: The disk is full. Nothing is left.
     """
-    quieten()
-    set_keras_defaults()
-    quieten_xla()
+    import_keras()
     from and_tf.exporting.portable import write_portable
     from and_tf.exporting.rows import embed_rows, with_labels
     from and_tf.exporting.saved_model import write_saved_model

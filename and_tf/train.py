@@ -14,17 +14,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from and_tf.backend import require_tensorflow, set_keras_defaults
+from and_tf.backend import require_tensorflow
 from and_tf.distribution.cluster import Cluster
-from and_tf.errors import Interrupted
+from and_tf.errors import Interrupted, stopped_at_once
 from and_tf.files import write_text
 from and_tf.runs import commands
 from and_tf.runs.commands import (
     fail,
     have_temporary_folder,
+    import_keras,
     lasting_output,
-    quieten,
-    quieten_xla,
     refusing_bad_input,
 )
 from and_tf.runs.config import ConfigError, RunConfig, load_config
@@ -91,9 +90,7 @@ def run_command(args: argparse.Namespace) -> int:
         stopped = f"stopped by {interruption}; the checkpoint is written: go on with --resume"
         code = fail(stopped, interruption.exit_code)
     except KeyboardInterrupt:
-        goes_on = run is not None and run.has_results
-        rest = "; go on from the last checkpoint with --resume" if goes_on else ""
-        code = fail(f"stopped at once{rest}", 130)
+        code = fail(stopped_at_once(run is not None and run.has_checkpoint), 130)
     except Exception as error:
         message = cluster.explain_loss(error) or explain(error)
         if message is None:
@@ -194,10 +191,8 @@ def train(
         Interrupted: A signal came; the checkpoint is written.
         OSError: The disk is full. The last checkpoint stands.
     """
-    quieten()
     have_temporary_folder(run.path)
-    set_keras_defaults()
-    quieten_xla()
+    import_keras()
     cluster = cluster or Cluster()
     goes_on = resume and run.holds_run
     with refusing_bad_input():

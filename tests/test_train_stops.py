@@ -116,7 +116,7 @@ def test_ctrl_c_on_the_command_line(tmp_path):
     assert process.returncode == 130
     assert errors.splitlines() == [  # and nothing of TensorFlow's
         "",
-        "stopping after this step; once more to stop at once",
+        "stopping when a step ends; once more to stop at once",
         "error: stopped by SIGINT; the checkpoint is written: go on with --resume",
     ]
 

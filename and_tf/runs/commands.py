@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from and_tf.backend import set_keras_defaults
 from and_tf.errors import RunError
 from and_tf.files import is_full_disk
 from and_tf.runs.config import ConfigError
@@ -111,15 +112,18 @@ def refusing_bad_input() -> Iterator[None]:
         raise RunError(str(error)) from error
 
 
-def quieten() -> None:
-    """Keep TensorFlow's remarks on the machine out of the way, unless they were asked for.
+def import_keras() -> None:
+    """Import Keras and TensorFlow as a command wants them: Keras's defaults, and no remarks.
 
-    Warnings become one line, as the commands' own are.
+    What TensorFlow says of the machine is kept out, unless TF_CPP_MIN_LOG_LEVEL asks for it. Warnings
+    become one line, as the commands' own are.
     """
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    set_keras_defaults()
+    _quieten_xla()
 
 
 def have_temporary_folder(folder: Path) -> None:
@@ -134,8 +138,8 @@ def have_temporary_folder(folder: Path) -> None:
 _SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025012714SetMinLogLevelENS0_18LogSeverityAtLeastE"
 
 
-def quieten_xla() -> None:
-    """Keep out what XLA and gRPC log of their own below errors, once TensorFlow is imported.
+def _quieten_xla() -> None:
+    """Keep out what XLA and gRPC log of their own below errors.
 
     They heed no TF_CPP_MIN_LOG_LEVEL. With a TensorFlow that is built otherwise, nothing changes.
     """

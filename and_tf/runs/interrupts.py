@@ -13,7 +13,7 @@ from types import FrameType
 import keras
 import numpy as np
 
-from and_tf.errors import Interrupted
+from and_tf.errors import Interrupted, stopped_at_once
 from and_tf.runs.checkpoints import Checkpoints
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -23,8 +23,8 @@ _PATIENCE_SECONDS = 4.0
 
 def _end_at_once(checkpoints: Checkpoints) -> None:
     """End the process from another thread, since Python hears of nothing inside a long step."""
-    rest = "; go on from the last checkpoint with --resume" if checkpoints.paths() else ""
-    print(f"error: stopped in the middle of a step{rest}", file=sys.stderr, flush=True)
+    message = stopped_at_once(bool(checkpoints.paths()))
+    print(f"error: {message}", file=sys.stderr, flush=True)
     os._exit(128 + signal.SIGINT)
 
 
@@ -32,8 +32,9 @@ class StopWhenAsked(keras.callbacks.Callback):
     """Saves a checkpoint and raises `Interrupted` at the next boundary of a step after a signal.
 
     Use `with stop.listening():` around `fit`. A second signal stops at once, as it would without.
-    Where several workers train together, the signal of one stops all. After Ctrl-C a process that
-    trains alone ends within 5 s: where no step is over by then, without a new checkpoint.
+    Where several workers train together, the signal of one stops all. After Ctrl-C a process ends
+    within 5 s: where no step is over by then, without a new checkpoint, and the other workers end as
+    where one is lost.
 
     Args:
         checkpoints: Where the checkpoint goes.
@@ -67,11 +68,11 @@ class StopWhenAsked(keras.callbacks.Callback):
         if self._received is not None:
             raise KeyboardInterrupt
         self._received = number
-        if number == signal.SIGINT and self.checkpoints.workers.count == 1:
+        if number == signal.SIGINT:
             self._deadline = threading.Timer(_PATIENCE_SECONDS, _end_at_once, [self.checkpoints])
             self._deadline.daemon = True
             self._deadline.start()
-        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+        print("\nstopping when a step ends; once more to stop at once", file=sys.stderr, flush=True)
 
     def _stop_if_asked(self) -> None:
         workers = self.checkpoints.workers

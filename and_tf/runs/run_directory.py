@@ -75,9 +75,14 @@ class RunDirectory:
         """Whether there is anything of a run that is worth keeping: one that is killed early has nothing."""
         return (
             self.model.exists()
-            or any(self.checkpoints.glob("*.keras"))
+            or self.has_checkpoint
             or any(row.get("event") == "epoch" for row in self.read_metrics())
         )
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return any(self.checkpoints.glob("*.keras"))
 
     @contextlib.contextmanager
     def taken(self, overwrite: bool = False, resume: bool = False) -> Iterator[None]:

@@ -75,7 +75,7 @@ def test_ctrl_c_does_not_wait_for_a_long_step(monkeypatch, capfd):
         os.kill(os.getpid(), signal.SIGINT)
         assert ended.wait(20)
     assert codes == [130]
-    assert "stopped in the middle of a step\n" in capfd.readouterr().err  # there is no checkpoint
+    assert "error: stopped at once\n" in capfd.readouterr().err  # there is no checkpoint
     stop = StopWhenAsked(checkpoints)
     with stop.listening():
         os.kill(os.getpid(), signal.SIGINT)
