@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+
+import keras
 import tensorflow as tf
 
 from and_tf.encoders import alexnet, conv4, resnet18, resnet50
@@ -14,9 +17,11 @@ NARROWEST = (
     (alexnet, 64, {"width": 0.02}),
     (conv4, 32, {"width": 0.02}),
 )
+POLICIES = ("float32", "mixed_bfloat16")  # with AVX-512 both have the kernel
 
 if __name__ == "__main__":
-    for make, side, options in NARROWEST:
+    for policy, (make, side, options) in itertools.product(POLICIES, NARROWEST):
+        keras.config.set_dtype_policy(policy)
         encoder = make((side, side, 3), 8, **options)
         for batch in (1, 3, 5):
             images = tf.random.uniform((batch, side, side, 3), 0, 255)
