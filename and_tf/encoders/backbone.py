@@ -30,7 +30,8 @@ def from_backbone(
 
     Args:
         backbone: Functional, from images [B, H, W, 3] to features [B, F], [B, T, F] or [B, h, w, F],
-            such as `keras.applications.ResNet50(include_top=False, input_shape=(224, 224, 3))`.
+            such as `keras.applications.ResNet50(include_top=False, input_shape=(224, 224, 3))` or
+            `keras_hub.models.ViTBackbone(...)`.
         embedding_dim: d.
         normalise: Whether to scale pixels to 0-1 and to normalise them by `mean` and `std`. Default:
             unless the backbone has a layer that does, `Rescaling` or `Normalization`.
@@ -66,7 +67,7 @@ def from_backbone(
         inputs, x = normalised_pixels(image_shape[1:], mean, std)
     else:
         inputs = x = keras.Input(image_shape[1:], name="pixels")
-    x = backbone(x)
+    x = backbone(keras.tree.pack_sequence_as(backbone.input, [x]))  # KerasHub has dicts of one
     if len(shape) == 4:
         x = layers.GlobalAveragePooling2D(data_format="channels_last", name="pool")(x)
     elif len(shape) == 3:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -92,3 +93,12 @@ def test_other_backbones_are_refused():
     pixels = keras.Input((8, 8, 3))
     levels = {"P1": pixels, "P2": keras.layers.ReLU()(pixels)}
     refused(keras.Model(pixels, levels), r"Received: output shape \[")
+
+
+def test_a_backbone_that_names_its_images_is_called_as_it_wants():
+    pixels = keras.Input((8, 8, 3))  # as vision encoders of KerasHub
+    backbone = keras.Model({"images": pixels}, keras.layers.Conv2D(4, 3)(pixels))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder = and_tf.encoders.from_backbone(backbone, 8)
+        assert encoder.predict(IMAGES[:2, :8, :8], verbose=0).shape == (2, 8)
