@@ -86,6 +86,10 @@ class Augment:
         planes = self._compiled_recolour(planes, draws)
         return tf.transpose(planes, [0, 3, 2, 1])
 
+    def without_crop(self) -> Augment:
+        """The same for images that were cut when they were decoded."""
+        return Augment(**self.get_config() | {"crop_scale": None})
+
     def get_config(self) -> dict:
         return {
             "crop_scale": self.crop_scale,

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from and_tf.data.whole_crop import WholeCrop
+from and_tf.files import printable
 
 
 def epoch_permutation(
@@ -111,6 +112,18 @@ class ImageSet(abc.ABC):
         return self._labels
 
     @property
+    def class_counts(self) -> dict[str, int]:
+        """How many images each class has, by its printable name, in the order of the classes."""
+        if self.labels is None:
+            return {}
+        labels, counts = np.unique(self.labels[self.labels >= 0], return_counts=True)
+        names = self.class_names
+        return {
+            str(label) if names is None else printable(names[label]): count
+            for label, count in zip(labels.tolist(), counts.tolist(), strict=True)
+        }
+
+    @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
         return tuple(self._skipped)
 
@@ -165,6 +178,17 @@ class ImageSet(abc.ABC):
             tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         )
         return _whole(batches.prefetch(tf.data.AUTOTUNE))
+
+    def whole_crop(
+        self, scale: tuple[float, float] | None, ratio: tuple[float, float]
+    ) -> WholeCrop | None:
+        """Return the `crop` of such a scale and ratio; None where the model cuts what it is given.
+
+        A scale of None, or both of (1, 1), cut nothing.
+        """
+        if not self.crops_whole or scale is None or scale == ratio == (1.0, 1.0):
+            return None
+        return WholeCrop(scale, ratio)
 
     def ordered_batches(self, batch_size: int, share: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         """Return every image once, uint8 [b, H, W, 3], in index order.

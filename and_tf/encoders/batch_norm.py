@@ -28,6 +28,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Raises:
         NotImplementedError: A mask, under several replicas.
+        ValueError: A policy of float64.
     """
 
     def call(
@@ -39,6 +40,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
                     "Batch normalisation with a mask is not synchronised: train on one device."
                 )
             return super().call(inputs, training=training, mask=mask)
+        if self.compute_dtype == "float64":
+            raise ValueError(
+                "TensorFlow's kernel for batch norm has no float64: make the encoder under "
+                "keras.config.set_dtype_policy('float32'). Received: float64"
+            )
         inputs = tf.cast(inputs, self.compute_dtype)
         if not (training and self.trainable):
             return _normalised(inputs, self, self.moving_mean, self.moving_variance)[0]

@@ -99,6 +99,30 @@ def knn_accuracy(
     return float(np.mean(chosen == query_labels[asked]))
 
 
+def odd_neighbours(neighbours: int, counts: dict[str, int], has_test: bool) -> str | None:
+    """What is odd about a K above the voters or above a class; None where nothing is.
+
+    Args:
+        neighbours: K.
+        counts: The labelled training images of each class, by its name.
+        has_test: As in `why_no_accuracy`.
+    """
+    voters = sum(counts.values()) - (not has_test)
+    smallest = min(counts, key=lambda name: counts[name])
+    if neighbours > voters >= 1:
+        return (
+            f"is {neighbours}, more than have a label: K is {voters:,}, so that every labelled image "
+            "votes each time"
+        )
+    if neighbours > counts[smallest] and len(counts) > 1:
+        plural = "s" if counts[smallest] > 1 else ""
+        return (
+            f"is {neighbours}, and the smallest class, {smallest}, has {counts[smallest]:,} labelled "
+            f"training image{plural}: larger classes may outvote it"
+        )
+    return None
+
+
 def why_no_accuracy(
     labels: np.ndarray | None, test_labels: np.ndarray | None = None, has_test: bool = True
 ) -> str | None:

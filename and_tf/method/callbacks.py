@@ -6,6 +6,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ from and_tf.discovery.scann_search import Probe
 from and_tf.discovery.search_progress import SearchProgress
 from and_tf.distribution import multi_worker
 from and_tf.distribution.workers import Workers
-from and_tf.evaluation.knn import knn_accuracy, why_no_accuracy
+from and_tf.evaluation.knn import knn_accuracy, odd_neighbours, why_no_accuracy
 from and_tf.evaluation.neighbourhood_quality import consistency
 from and_tf.method.curriculum import Curriculum, select_anchors
 from and_tf.method.sharded_bank import ShardedBank
@@ -107,7 +108,8 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
         if self.learning_rate is None:
             optimizer = self.model.optimizer
             optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-            rate = getattr(optimizer, "initial_learning_rate", optimizer.learning_rate)
+            # Keras's own attribute is the schedule's present value.
+            rate = getattr(optimizer, "initial_learning_rate", optimizer._learning_rate)
             if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
                 raise ValueError(
                     "NeighbourhoodDiscovery sets the learning rate itself, round by round: give "
@@ -147,6 +149,14 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
             no_anchors = np.empty(0, np.int64)
             self.model.set_neighbourhoods(0, no_anchors, no_anchors.reshape(0, 1))
             return None
+        unseen = int((self.model.times_seen.numpy() == 0).sum())
+        if unseen:
+            warnings.warn(
+                f"{unseen:,} of the {self.model.num_examples:,} rows of the bank belong to no image that "
+                "was trained on so far: they are random, and may be taken for neighbours. Make AND with "
+                "num_examples=len(images), and leave no image out.",
+                stacklevel=2,
+            )
         start = time.monotonic()
         bank, workers = self.model.bank, Workers(self.model.distribute_strategy)
         with SearchProgress(f"discovery of round {round_index}") as progress:
@@ -204,6 +214,8 @@ class KNNEvaluation(keras.callbacks.Callback):
         ValueError: Images without labels, or too few labels to measure anything.
     """
 
+    FIGURES = ("knn_bank", "knn_features")
+
     def __init__(
         self,
         train: ImageSet | tuple[np.ndarray, np.ndarray],
@@ -223,6 +235,14 @@ class KNNEvaluation(keras.callbacks.Callback):
         reason = why_no_evaluation(self.train, self.test)
         if reason is not None:
             raise ValueError(f"kNN evaluation has nothing to measure: {reason}.")
+        if neighbours < 1 or every_epochs < 1:
+            raise ValueError(
+                "neighbours and every_epochs of KNNEvaluation must be at least 1. "
+                f"Received: neighbours={neighbours}, every_epochs={every_epochs}"
+            )
+        odd = odd_neighbours(neighbours, self.train.class_counts, self.test is not None)
+        if odd is not None:
+            warnings.warn(f"neighbours of KNNEvaluation {odd}", stacklevel=2)
         self.neighbours = neighbours
         self.temperature = temperature
         self.every_epochs = every_epochs
@@ -231,6 +251,30 @@ class KNNEvaluation(keras.callbacks.Callback):
         self.untrained: float | None = None
         self.is_fresh = False
         self._latest: dict[str, float] = {}
+
+    def check_images(self, model: keras.Model, images: Any, ids: Any) -> None:
+        """Raise ValueError unless the training images are those of `fit`, in the order of their ids.
+
+        Args:
+            model: What is trained.
+            images: What it is trained on; looked at where they are an array, a hundred at most.
+            ids: int [N], of an array.
+        """
+        recipe = (
+            "KNNEvaluation takes the labelled images that are trained on, all of them and in the order "
+            "of their ids, since the bank's rows are theirs; a label of -1 is none. "
+        )
+        if len(self.train) != model.num_examples:
+            received = f"{len(self.train)} images, where the bank has {model.num_examples} rows"
+            raise ValueError(f"{recipe}Received: {received}")
+        if not isinstance(images, np.ndarray) or ids is None or self.train.images is None:
+            return
+        for image, id in zip(images[:100], np.ravel(ids)[:100].tolist(), strict=False):
+            known = 0 <= id < len(self.train)
+            if known and not np.array_equal(image, self.train.images[id]):
+                raise ValueError(
+                    f"{recipe}Received: another image than that of id {id} in training"
+                )
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         is_untrained = self.model.examples_seen == 0

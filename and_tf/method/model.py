@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from and_tf.data.augment import Augment
 from and_tf.data.image_set import ImageSet
 from and_tf.distribution import multi_worker, replicas
 from and_tf.method import fit_checks, model_checks
@@ -82,7 +83,7 @@ class AND(keras.Model):
         super().__init__(autocast=False, **kwargs)
         check_encoder(encoder)
         model_checks.check_arguments(
-            encoder, num_examples, temperature, bank_momentum, neighbours, bank
+            encoder, num_examples, temperature, bank_momentum, neighbours, bank, augment
         )
         self.encoder = encoder = model_checks.with_float32_units(encoder)
         # Pixels reach the encoder in float32 under mixed precision too; its layers cast for themselves.
@@ -115,6 +116,7 @@ class AND(keras.Model):
         self.gradient_check = GradientCheck()
         self.uses_xla = False
         self._warned_of_pixels = False
+        self._is_cut_already = False  # by the image set that `fit` was given
         self.built = True  # by its encoder
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -186,7 +188,8 @@ class AND(keras.Model):
         """As `keras.Model.fit`, with the ids of the images `x` as targets `y`.
 
         `x` may be an `and_tf.data.ImageSet`, in memory or streamed, which brings its ids; its order in
-        each epoch follows from the model's seed. On several machines `x` is an image set or a
+        each epoch follows from the model's seed. Crops of `Augment` are cut from the whole photographs
+        of a set that has them, as by `and_tf.train`. On several machines `x` is an image set or a
         `tf.data.Dataset` of whole batches, the same on each.
 
         Warns at the end where the model trains well and predicts about one point.
@@ -195,7 +198,11 @@ class AND(keras.Model):
             ValueError: Ids that are missing, not integers, out of range, or not unique; what would
                 have no effect; what several replicas would train otherwise than one device.
         """
-        arguments = fit_checks.fit_arguments(self, x, y, batch_size, callbacks, options)
+        crop = fit_checks.whole_crop(self, x)
+        if self._is_cut_already != (crop is not None):
+            self._is_cut_already = crop is not None
+            self.train_function = None  # to be traced anew
+        arguments = fit_checks.fit_arguments(self, x, y, batch_size, callbacks, options, crop)
         return super().fit(**arguments)
 
     def evaluate(
@@ -209,9 +216,13 @@ class AND(keras.Model):
 
         On several machines each embeds its share, and has the result.
         """
+        x = fit_checks.as_array(x)
         if isinstance(x, ImageSet):
             x, batch_size = x.ordered_batches(batch_size or 32), None
+        fit_checks.check_images(self, x)
         fit_checks.check_has_end(x, options.get("steps"), "steps")
+        if fit_checks.is_empty(x):
+            return np.zeros((0, self.encoder.output_shape[-1]), np.float32)
         if not multi_worker.has_workers(self):
             return super().predict(x, batch_size=batch_size, **options)
         return multi_worker.predict(self, x, batch_size)
@@ -236,6 +247,11 @@ class AND(keras.Model):
                 memory.
         """
         check_training(self)
+        if not self.trainable_variables:
+            raise ValueError(
+                "The encoder has nothing to train: set trainable=True for some of its layers. "
+                f"Received: {len(self.encoder.weights)} weights, all of them frozen"
+            )
         model_checks.check_convolutions(self.encoder)
         # Within the first step, replicas could not make its variables, and one device would have to
         # trace the step twice.
@@ -270,6 +286,7 @@ class AND(keras.Model):
     def _checked(self, data: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """This replica's images and ids, and the ids of the whole batch, all of them as they should be."""
         images, indices = model_checks.unpack(data, self.num_examples)
+        images = model_checks.of_image_shape(images, self.encoder)
         images = model_checks.pixels_checked(images, self._warn_of_pixels)
         # Under several replicas each has its part of the batch; "all" is the batch itself.
         all_indices = replicas.gathered(indices)
@@ -285,8 +302,10 @@ class AND(keras.Model):
     def _learn(self, images: tf.Tensor, indices: tf.Tensor, all_indices: tf.Tensor) -> None:
         """Take a step: augmentation, objective, optimiser, and the update of the bank."""
         if self.augment is not None:
-            epochs = tf.gather(self.times_seen, indices)
-            images = self.augment(images, indices, epochs, self.seed)
+            epochs, augment = tf.gather(self.times_seen, indices), self.augment
+            if self._is_cut_already and isinstance(augment, Augment):
+                augment = augment.without_crop()
+            images = augment(images, indices, epochs, self.seed)
 
         bank = self._own_bank()
         with tf.GradientTape() as tape:
@@ -324,6 +343,7 @@ class AND(keras.Model):
 
     def predict_step(self, data: Any) -> tf.Tensor:
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = model_checks.of_image_shape(images, self.encoder)
         images = model_checks.pixels_checked(images, self._warn_of_pixels)
         return replicas.applied(self, images, training=False)
 

@@ -27,6 +27,7 @@ def check_arguments(
     bank_momentum: float,
     neighbours: int,
     bank: str,
+    augment: Any,
 ) -> None:
     """Raise ValueError unless an `AND` can be made of its arguments."""
     shape = getattr(encoder, "output_shape", None)
@@ -35,6 +36,8 @@ def check_arguments(
             "The encoder must be a functional or Sequential model that gives one embedding [B, d] "
             f"for each image, with d known. Received: output shape {shape}"
         )
+    if int(num_examples) != num_examples:
+        raise ValueError(f"num_examples must be a whole number. Received: {num_examples}")
     if temperature <= 0:
         raise ValueError(f"The temperature must be above 0. Received: {temperature}")
     if not 0 <= bank_momentum < 1:
@@ -45,6 +48,11 @@ def check_arguments(
         raise ValueError(
             "The number of neighbours must be at least 1 and less than the number of examples. "
             f"Received: neighbours={neighbours}, num_examples={num_examples}"
+        )
+    if isinstance(augment, keras.Layer):
+        raise ValueError(  # noqa: TRY004
+            "augment is called as augment(images, indices, epochs, seed): take and_tf.Augment, or put a "
+            f"Keras layer into the encoder, before all others. Received: {type(augment).__name__}"
         )
     if bank not in get_args(Bank):
         raise ValueError(f'The bank must be "mirrored" or "sharded". Received: {bank!r}')
@@ -215,29 +223,71 @@ def in_own_words(function: Callable, num_examples: int) -> Callable:
     return step
 
 
+def check_image_shape(shape: tf.TensorShape, encoder: keras.Model) -> None:
+    """Raise ValueError unless images [B, H, W, C] are of the size that an encoder takes."""
+    expected = list(encoder.input_shape)
+    if shape.is_compatible_with([None, *expected[1:]]):
+        return
+    *_, channels = found = shape.as_list()
+    if len(found) == 4 and found[1] == expected[-1] != channels:
+        cure = "channels come last: np.moveaxis(images, 1, -1)"
+    elif len(found) == 4 and channels == 4 == expected[-1] + 1:
+        cure = "images[..., :3] leaves transparency out"
+    elif channels in (1, *expected[1:3]) and expected[-1] == 3 and len(found) in (3, 4):
+        cure = "and_tf.data.from_arrays(images).images has 3 channels for grey ones"
+    elif len(found) == 3:
+        cure = "images come in batches: image[np.newaxis] for one, dataset.batch(128)"
+    else:
+        cure = "resize them first"
+    raise ValueError(
+        f"The encoder takes images of the shape [B, {', '.join(map(str, expected[1:]))}]; {cure}. "
+        f"Received: {found}"
+    )
+
+
+def of_image_shape(images: Any, encoder: keras.Model) -> tf.Tensor:
+    """The images of a step, which must be of the size that an encoder takes.
+
+    Once Keras has seen images of two sizes, a step knows none. Without this, layers would take any.
+    """
+    images = tf.convert_to_tensor(images)
+    check_image_shape(images.shape, encoder)
+    return tf.ensure_shape(images, encoder.input_shape)
+
+
 def pixels_checked(images: tf.Tensor, warn: Callable[[float, float], bool]) -> tf.Tensor:
     """The images of a step; `warn` gets least and greatest of pixels that are not as stored.
 
-    Integers are taken as they are, and cost nothing here.
+    uint8 cannot be otherwise, and costs nothing here.
     """
     images = tf.convert_to_tensor(images)
-    if not images.dtype.is_floating:
+    if images.dtype == tf.uint8:
         return images
-    least, greatest = tf.reduce_min(images), tf.reduce_max(images)
+    pixels = tf.cast(images, tf.float32)
+    least, greatest = tf.reduce_min(pixels), tf.reduce_max(pixels)
 
     def said() -> tf.Tensor:
         return tf.numpy_function(warn, [least, greatest], tf.bool)
 
-    is_odd = (least < 0) | ((greatest > 0) & (greatest <= 1))
-    with tf.control_dependencies([tf.cond(is_odd, said, lambda: tf.constant(True))]):
+    is_dark = (tf.size(pixels) == 0) | (greatest == 0)
+    as_stored = is_dark | ((greatest > 1) & (greatest <= 256))  # NaN is neither
+    with tf.control_dependencies(
+        [tf.cond((least >= 0) & as_stored, lambda: tf.constant(True), said)]
+    ):
         return tf.identity(images)
 
 
 def warn_of_pixels(least: float, greatest: float) -> bool:
     """Say that pixels are not as they are stored."""
+    if not np.isfinite([least, greatest]).all():
+        question = "Pixels that are not finite give embeddings that mean nothing: leave them out"
+    elif greatest > 256:
+        question = "Do they have 16 bits? Divide them by 257"
+    else:
+        question = "Were they divided by 255, or normalised already?"
     warnings.warn(
         "AND takes pixels as they are stored, 0 to 255: its encoder normalises them. These are from "
-        f"{least:g} to {greatest:g}. Were they divided by 255, or normalised already?",
+        f"{least:g} to {greatest:g}. {question}",
         stacklevel=2,
     )
     return True

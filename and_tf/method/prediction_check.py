@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import types
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -20,6 +22,9 @@ LEARNED = 0.3
 
 _COUNT = 128
 
+Sample = Callable[[], tuple[np.ndarray, np.ndarray]]
+"""Images [n, H, W, 3] and their ids [n]."""
+
 
 class PredictionCheck(keras.callbacks.Callback):
     """Warns, once, where predictions are about one point and the bank's rows are not.
@@ -28,15 +33,15 @@ class PredictionCheck(keras.callbacks.Callback):
     may lag: with a momentum of 0.999 they are as they began for hundreds of steps. A few images are
     embedded after 8, 16, 32, ... epochs and at the end.
 
+    Several workers, which all have these images, look at the same moments.
+
     Args:
-        x: What `AND.fit` trains on: arrays, an image set, a data set or a `PyDataset`; others are
-            not looked at.
-        y: The ids of arrays.
+        sample: Gives images and their ids, a few hundred at most are looked at; None for no look.
     """
 
-    def __init__(self, x: Any, y: Any) -> None:
+    def __init__(self, sample: Sample | None) -> None:
         super().__init__()
-        self._x, self._y = x, y
+        self._sample = sample
         self._warned = False
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -48,19 +53,20 @@ class PredictionCheck(keras.callbacks.Callback):
         self._check()
 
     def _check(self) -> None:
-        if self._warned or not any(
-            isinstance(layer, keras.layers.BatchNormalization)
-            for layer in self.model.encoder._flatten_layers()
+        if (
+            self._warned
+            or self._sample is None
+            or not any(
+                isinstance(layer, keras.layers.BatchNormalization)
+                for layer in self.model.encoder._flatten_layers()
+            )
         ):
             return
         # The rows begin at random: each update leaves `bank_momentum` of that.
         left = self.model.bank_momentum ** (self.model.examples_seen / self.model.num_examples)
         if left > 0.1:
             return
-        batch = some_images(self._x, self._y)
-        if batch is None:
-            return
-        images, ids = batch
+        images, ids = self._sample()
         predicted = embedding_spread(self.model.encoder(images, training=False).numpy())
         trained = embedding_spread(self.model.bank.numpy()[ids])
         if trained > LEARNED and predicted < COLLAPSED * trained:
@@ -74,20 +80,33 @@ class PredictionCheck(keras.callbacks.Callback):
             )
 
 
-def some_images(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """Up to 128 images and their ids of what `fit` trains on; None where looking would use it up."""
+def first_batch(x: Any, y: Any) -> tuple[Sample | None, Any]:
+    """What gives up to 128 images of those that `fit` trains on, with their ids, and what is trained on.
+
+    A generator gives its first batch here, and again when it is trained on. Data of other kinds than
+    `AND.fit` names are not looked at.
+    """
+    if isinstance(x, types.GeneratorType):
+        first = next(x, None)
+        return (None if first is None else lambda: _head(*first)), _chained(first, x)
     if isinstance(x, ImageSet):
-        x = x.training_batches(min(_COUNT, len(x)), seed=0)
+        return lambda: _head(*next(iter(x.training_batches(min(_COUNT, len(x)), seed=0)))), x
     if isinstance(x, np.ndarray | tf.Tensor) and y is not None:
         rows = np.linspace(0, len(x) - 1, min(_COUNT, len(x))).astype(int)
-        return np.asarray(x)[rows], np.asarray(y).ravel()[rows]
+        return lambda: (np.asarray(x)[rows], np.asarray(y).ravel()[rows]), x
     if isinstance(x, tf.data.Dataset):
-        batch = next(iter(x.take(1)), None)
-    elif isinstance(x, keras.utils.PyDataset):
-        batch = x[0]
-    else:
-        return None
-    if batch is None:
-        return None
-    images, ids = batch[0], np.asarray(batch[1]).ravel()
-    return images[:_COUNT], ids[:_COUNT]
+        return lambda: _head(*next(iter(x.take(1)))), x
+    if isinstance(x, keras.utils.PyDataset):
+        return lambda: _head(*x[0]), x
+    return None, x
+
+
+def _head(images: Any, ids: Any, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(images[:_COUNT]), np.asarray(ids).ravel()[:_COUNT]
+
+
+def _chained(first: Any, rest: Iterator) -> Iterator:
+    """A generator again, since Keras takes no other iterators."""
+    if first is not None:
+        yield first
+    yield from rest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 
 from and_tf.data.augment import Augment
@@ -42,9 +44,7 @@ def build_model(config: RunConfig, images: ImageSet) -> AND:
 
 def whole_crop(config: RunConfig, images: ImageSet) -> WholeCrop | None:
     """How training images are cut from whole photographs; None where the model cuts what it is given."""
-    crop = WholeCrop(config.augment.crop_scale, config.augment.crop_ratio)
-    off = WholeCrop((1.0, 1.0), (1.0, 1.0))
-    return crop if images.crops_whole and crop != off else None
+    return images.whole_crop(config.augment.crop_scale, config.augment.crop_ratio)
 
 
 def build_encoder(config: RunConfig, image_shape: tuple[int, int, int]) -> keras.Model:
@@ -86,12 +86,15 @@ def build_evaluation(
     """The callback that evaluates, None where there is nothing to measure."""
     if why_no_evaluation(images, test) is not None:
         return None
-    return KNNEvaluation(
-        images,
-        test,
-        config.evaluation.knn_neighbours,
-        config.evaluation.knn_temperature,
-        config.evaluation.every_epochs,
-        discovery.curriculum,
-        config.evaluation.batch_size,
-    )
+    with warnings.catch_warnings():
+        # `describe_classes` says it by the name of the config's key.
+        warnings.filterwarnings("ignore", "neighbours of KNNEvaluation")
+        return KNNEvaluation(
+            images,
+            test,
+            config.evaluation.knn_neighbours,
+            config.evaluation.knn_temperature,
+            config.evaluation.every_epochs,
+            discovery.curriculum,
+            config.evaluation.batch_size,
+        )

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-
 from and_tf.data.folder_labels import splits_among
 from and_tf.data.image_set import ImageSet
-from and_tf.files import printable
+from and_tf.evaluation.knn import odd_neighbours
 from and_tf.method.callbacks import why_no_evaluation
 from and_tf.runs.config import RunConfig
 
@@ -29,7 +27,7 @@ def describe_classes(config: RunConfig, images: ImageSet, test: ImageSet | None)
 
 def class_line(images: ImageSet) -> str:
     """How many classes the images have, their names and sizes, and where they come from."""
-    counts = class_counts(images)
+    counts = images.class_counts
     if not counts:
         return "no classes, the images have no labels"
     named = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:SHOWN])
@@ -43,22 +41,10 @@ def class_line(images: ImageSet) -> str:
     return f"{classes} ({named}), from {images.labelled_by}{rest}"
 
 
-def class_counts(images: ImageSet | None) -> dict[str, int]:
-    """How many images each class has, by its name, in the order of the classes; those that have any."""
-    if images is None or images.labels is None:
-        return {}
-    labels, counts = np.unique(images.labels[images.labels >= 0], return_counts=True)
-    names = images.class_names
-    return {
-        str(label) if names is None else printable(names[label]): count
-        for label, count in zip(labels.tolist(), counts.tolist(), strict=True)
-    }
-
-
 def _warnings(config: RunConfig, images: ImageSet, test: ImageSet | None) -> Iterator[str]:
     if config.data.source == "folder" and config.data.labels in (None, "folders"):
         yield from _of_folders(config, images)
-    counts, test_counts = class_counts(images), class_counts(test)
+    counts, test_counts = images.class_counts, test.class_counts if test else {}
     if counts and test_counts:
         yield from _of_other_classes(counts, test_counts)
         unlabelled = test.num_examples - sum(test_counts.values()) if test else 0
@@ -71,7 +57,9 @@ def _warnings(config: RunConfig, images: ImageSet, test: ImageSet | None) -> Ite
         classified = sum(test_counts.values()) if test else sum(counts.values())
         if classified < FEW:
             yield f"each classified image is {1 / classified:.1%} of the accuracy: label more of them"
-        yield from _of_neighbours(config.evaluation.knn_neighbours, counts, test is not None)
+        odd = odd_neighbours(config.evaluation.knn_neighbours, counts, test is not None)
+        if odd is not None:
+            yield f"evaluation.knn_neighbours {odd}"
 
 
 def _of_folders(config: RunConfig, images: ImageSet) -> Iterator[str]:
@@ -129,19 +117,3 @@ def _of_other_classes(counts: dict[str, int], test_counts: dict[str, int]) -> It
         f"{len(unknown)} of {len(test_counts)} classes of the test images have no training image: "
         f"{names}. {outcome}" + (f". Is it {', '.join(alike)}?" if alike else "")
     )
-
-
-def _of_neighbours(neighbours: int, counts: dict[str, int], has_test: bool) -> Iterator[str]:
-    """A K that is too large for the classes."""
-    voters = sum(counts.values()) - (not has_test)
-    smallest = min(counts, key=lambda name: counts[name])
-    if neighbours > voters >= 1:
-        yield (
-            f"evaluation.knn_neighbours is {neighbours}, more than have a label: K is {voters:,}, so "
-            "that every labelled image votes each time"
-        )
-    elif neighbours > counts[smallest] and len(counts) > 1:
-        yield (
-            f"evaluation.knn_neighbours is {neighbours}, and the smallest class, {smallest}, has "
-            f"{counts[smallest]:,} labelled training image{'s' if counts[smallest] > 1 else ''}: larger classes may outvote it"
-        )

@@ -79,3 +79,9 @@ def test_config_round_trips(options):
     copy = keras.layers.deserialize(keras.layers.serialize(layer))
     assert type(copy) is BatchNormalization
     assert copy.get_config() == layer.get_config()
+
+
+def test_float64_is_refused():
+    layer = BatchNormalization(dtype="float64")
+    with pytest.raises(ValueError, match="has no float64: make the encoder under"):
+        layer(maps(2, 3, 3, 6))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import and_tf
 from and_tf.discovery import neighbourhoods
@@ -177,8 +178,48 @@ def test_discovery_refuses_labels_that_do_not_fit():
         )
 
 
-def test_discovery_refuses_a_schedule():
+@pytest.mark.parametrize("optimizer", [and_tf.SGD, keras.optimizers.SGD])
+def test_discovery_refuses_a_schedule(optimizer):
     model = make_model()
-    model.compile(and_tf.SGD(keras.optimizers.schedules.CosineDecay(0.1, 100)))
+    model.compile(optimizer(keras.optimizers.schedules.CosineDecay(0.1, 100)))
     with pytest.raises(ValueError, match="Received: CosineDecay"):
         model.fit(IMAGES, np.arange(N), callbacks=[and_tf.NeighbourhoodDiscovery(1, 1)], verbose=0)
+
+
+def test_evaluation_says_a_number_of_neighbours_that_is_too_large():
+    with pytest.warns(UserWarning, match="is 200, more than have a label: K is 23"):
+        and_tf.KNNEvaluation((IMAGES, LABELS))
+    with pytest.warns(UserWarning, match="smallest class, 0, has 8 labelled training images"):
+        and_tf.KNNEvaluation((IMAGES, LABELS), neighbours=9)
+    for options in ({"neighbours": 0}, {"every_epochs": 0}):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            and_tf.KNNEvaluation((IMAGES, LABELS), **options)
+
+
+@pytest.mark.parametrize(
+    "images, received",
+    [
+        (IMAGES[:20], "20 images, where the bank has 24 rows"),
+        (IMAGES[::-1], "another image than that of id 0"),
+    ],
+)
+def test_evaluation_refuses_other_images_than_those_of_the_bank(images, received):
+    model = make_model()
+    evaluation = and_tf.KNNEvaluation((images, LABELS[: len(images)]), neighbours=3)
+    with pytest.raises(ValueError, match=f"in the order of their ids.* Received: {received}"):
+        model.fit(IMAGES, np.arange(N), callbacks=[evaluation], verbose=0)
+    assert model.examples_seen == 0
+
+
+def test_test_images_of_another_size_are_refused_though_layers_would_take_them():
+    model = make_model()
+    model.predict(IMAGES, verbose=0)
+    other = (np.zeros((4, 20, 20, 3), np.uint8), LABELS[:4])
+    evaluation = and_tf.KNNEvaluation((IMAGES, LABELS), other, neighbours=3)
+    with pytest.raises(ValueError, match=r"of the shape \[B, 16, 16, 3\].* 20, 20, 3\]"):
+        model.fit(IMAGES, np.arange(N), callbacks=[evaluation], verbose=0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
+        for images in (IMAGES, other[0]):  # where sizes are not known before
+            sizes = tf.TensorSpec((None, None, None, 3), tf.uint8)
+            batches = tf.data.Dataset.from_generator(lambda i=images: [i], output_signature=sizes)
+            model.predict(batches, verbose=0)

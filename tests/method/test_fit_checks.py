@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 import and_tf
+from and_tf.data.whole_crop import WholeCrop
 
 N = 24
 RNG = np.random.default_rng(0)
@@ -84,6 +85,40 @@ def test_the_order_of_an_image_set_goes_on_with_the_epoch():
     fit(model=halves, epochs=2)
     fit(model=halves, epochs=4, initial_epoch=2)
     np.testing.assert_array_equal(whole.bank, halves.bank)
+
+
+def test_crops_are_cut_from_whole_photographs_as_by_the_command(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        pixels = rng.integers(0, 256, (64, 150, 3), dtype=np.uint8)  # a wide photograph
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    photographs, _ = and_tf.data.load("folder", path=tmp_path, image_size=64)
+    encoder = keras.Sequential(
+        [keras.Input((64, 64, 3)), keras.layers.Flatten(), keras.layers.Dense(4, use_bias=False),
+         keras.layers.UnitNormalization()]
+    )  # fmt: skip
+    cut: list[np.ndarray] = []
+
+    class Kept(and_tf.Augment):
+        def __call__(self, images, *arguments):
+            cut.append((self.crop_scale, images.numpy()))
+            return super().__call__(images, *arguments)
+
+        def without_crop(self):
+            return Kept(**self.get_config() | {"crop_scale": None})
+
+    model = and_tf.AND(encoder, 4, seed=5, augment=Kept(hue=0))
+    model.compile(and_tf.SGD(0.0), run_eagerly=True)
+    model.fit(photographs, batch_size=4, epochs=1, verbose=0)
+    model.fit(photographs, batch_size=4, epochs=1, verbose=0)
+    crop = WholeCrop((0.2, 1.0), (3 / 4, 4 / 3))
+    expected = photographs.training_batches(4, 5, crop=crop).take(2)
+    for (scale, images), (batch, _) in zip(cut, expected, strict=True):  # the second fit goes on
+        assert scale is None
+        np.testing.assert_array_equal(images, batch)
+    model.fit(photographs.images, IDS[:4], batch_size=4, verbose=0)  # arrays are cut by the model
+    assert cut[-1][0] == (0.2, 1.0)
+    assert model.get_config()["augment"]["config"]["crop_scale"] == (0.2, 1.0)
 
 
 def test_what_an_image_set_cannot_be_trained_with_is_refused(streamed):
@@ -163,7 +198,7 @@ class Figures(and_tf.KNNEvaluation):
     """Stands in for an evaluation that finds what it is told."""
 
     def __init__(self, figures, **options):
-        super().__init__(SET, every_epochs=1, **options)
+        super().__init__(SET, neighbours=3, every_epochs=1, **options)
         self.figures = iter([figures[0], *figures])  # the first before training
 
     def evaluate(self):
@@ -237,6 +272,9 @@ EVALUATION = {"train": SET, "neighbours": 3, "every_epochs": 5}
         (lambda: [keras.callbacks.ModelCheckpoint("x.keras", save_best_only=True)],
          "which only validation_data gives"),
         (lambda: [keras.callbacks.EarlyStopping("knn_bank")], "give fit an and_tf.KNNEvaluation"),
+        (lambda: [keras.callbacks.EarlyStopping("accuracy")], "AND has no accuracy of its own"),
+        (lambda: [and_tf.KNNEvaluation(**EVALUATION), keras.callbacks.EarlyStopping("knn_feature")],
+         "logs knn_bank and knn_features. .*monitor='knn_feature'"),
         (lambda: [and_tf.KNNEvaluation(**EVALUATION),
                   keras.callbacks.EarlyStopping("knn_features", patience=4)],
          "evaluates every 5: the patience must be at least that"),

@@ -173,6 +173,73 @@ def test_pixels_that_are_not_as_stored_are_warned_of_once(way, scale):
     assert f"from {scaled.min():g} to " in message
 
 
+def _nan(pixels: np.ndarray) -> np.ndarray:
+    pixels = pixels.astype("float32")
+    pixels[3, 2, 2] = np.nan
+    return pixels
+
+
+@pytest.mark.parametrize("pixels, said", [
+    (IMAGES.astype("uint16") * 257, "16 bits"),
+    (IMAGES.astype("int64") - 128, "normalised already"),
+    (IMAGES > 128, "divided by 255"),
+    (_nan(IMAGES), "from nan to nan. Pixels that are not finite"),
+])  # fmt: skip
+def test_pixels_of_other_ranges_are_warned_of_whatever_their_dtype(pixels, said):
+    model = make_model()
+    with pytest.warns(UserWarning, match=f"pixels as they are stored.*{said}"):
+        model.predict(pixels, verbose=0)
+
+
+GREY = IMAGES[..., 0]
+
+
+@pytest.mark.parametrize(
+    "images, received",
+    [
+        (GREY, r"from_arrays\(images\).images has 3 channels.* \[.*8, 8\]"),
+        (GREY[..., None], r"from_arrays\(images\).images has 3 channels.* 8, 8, 1\]"),
+        (np.concatenate([IMAGES, GREY[..., None]], -1), "leaves transparency out.* 8, 8, 4"),
+        (np.moveaxis(IMAGES, -1, 1), r"np.moveaxis\(images, 1, -1\).* 3, 8, 8\]"),
+        (np.zeros((N, 9, 8, 3), np.uint8), r"of the shape \[B, 8, 8, 3\]; resize.* 9, 8, 3\]"),
+    ],
+)
+def test_images_of_another_shape_are_refused_with_the_cure(images, received):
+    model = make_model()
+    for way in ("arrays", "a data set", "evaluate"):
+        with pytest.raises(ValueError, match=received):
+            WAYS[way](model, images, IDS)
+    with pytest.raises(ValueError, match=received):
+        model.predict(images, verbose=0)
+
+
+def test_single_images_are_refused_and_none_give_no_embeddings():
+    model = make_model()
+    one_by_one = tf.data.Dataset.from_tensor_slices((IMAGES, IDS))
+    for attempt in (lambda: model.predict(IMAGES[0]), lambda: model.fit(one_by_one, verbose=0)):
+        with pytest.raises(ValueError, match=r"image\[np.newaxis\] for one, dataset.batch"):
+            attempt()
+    nothing = IMAGES[:0]
+    for images in (nothing, tf.data.Dataset.from_tensor_slices(nothing).batch(2)):
+        assert model.predict(images, verbose=0).shape == (0, 4)
+    with pytest.raises(ValueError, match="There are no images to train on"):
+        model.fit(nothing, IDS[:0])
+
+
+def test_lists_are_taken_as_arrays():
+    one, other = make_model(), make_model()
+    WAYS["arrays"](one, IMAGES, IDS)
+    WAYS["arrays"](other, list(IMAGES), range(N))
+    np.testing.assert_array_equal(one.bank, other.bank)
+    np.testing.assert_array_equal(
+        one.predict(list(IMAGES), verbose=0), one.predict(IMAGES, verbose=0)
+    )
+    assert one.evaluate(list(IMAGES), [*IDS], verbose=0) == one.evaluate(IMAGES, IDS, verbose=0)
+    for images in ((IMAGES, IDS), [IMAGES[0], IMAGES[1, :4]]):
+        with pytest.raises(ValueError, match="Give images and ids apart.* of 2, of shapes"):
+            one.fit(images, verbose=0)
+
+
 def test_stored_pixels_of_any_dtype_are_taken():
     model = make_model()
     black = np.zeros_like(IMAGES, dtype="float32")
@@ -214,3 +281,25 @@ def test_embeddings_are_float32_unit_vectors_under_any_policy(policy, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(IMAGES, verbose=0), embeddings)
+
+
+def test_sizes_that_are_no_whole_numbers_are_refused():
+    for size in (8.0, "8", 0):
+        for method in ("fit", "evaluate"):
+            with pytest.raises(ValueError, match="batch_size must be a whole number from 1 on"):
+                getattr(make_model(), method)(IMAGES, IDS, batch_size=size, verbose=0)
+    with pytest.raises(ValueError, match="num_examples must be a whole number. Received: 2.5"):
+        and_tf.AND(dense_encoder(keras.layers.UnitNormalization()), 2.5)
+
+
+def test_an_encoder_with_nothing_to_train_is_refused():
+    model = make_model()
+    model.encoder.trainable = False
+    with pytest.raises(ValueError, match="nothing to train.* 2 weights, all of them frozen"):
+        model.fit(IMAGES, IDS, verbose=0)
+
+
+def test_a_layer_as_augmentation_is_refused_with_its_place():
+    encoder = dense_encoder(keras.layers.UnitNormalization())
+    with pytest.raises(ValueError, match="Keras layer into the encoder.* Received: RandomFlip"):
+        and_tf.AND(encoder, N, augment=keras.layers.RandomFlip())

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import and_tf
-from and_tf.method.prediction_check import some_images
+from and_tf.method.prediction_check import first_batch
 
 N = 40
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 3), dtype=np.uint8)
@@ -66,5 +66,20 @@ def test_averages_that_follow_are_left_alone():
     assert said(make_model(momentum=0.999), IMAGES, IDS, epochs=1) == []  # nothing is learned yet
 
 
-def test_a_generator_is_not_used_up():
-    assert some_images(iter([(IMAGES, IDS)]), None) is None
+def generator():
+    while True:
+        yield from (Batches()[index] for index in range(2))
+
+
+def test_a_generator_trains_on_the_batch_that_is_looked_at():
+    model = make_model(momentum=0.999)
+    (message,) = said(model, generator(), shuffle=False, steps_per_epoch=2)
+    assert "batch norm's averages lag behind" in message
+    np.testing.assert_array_equal(model.times_seen, np.full(N, 6))
+
+
+def test_nothing_is_looked_at_where_nothing_is_known():
+    sample, x = first_batch(iter(()), None)
+    assert sample is None and not list(x)
+    sample, x = first_batch((batch for batch in ()), None)
+    assert sample is None and not list(x)
