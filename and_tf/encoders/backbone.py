@@ -67,7 +67,9 @@ def from_backbone(
         inputs, x = normalised_pixels(image_shape[1:], mean, std)
     else:
         inputs = x = keras.Input(image_shape[1:], name="pixels")
-    x = backbone(keras.tree.pack_sequence_as(backbone.input, [x]))  # KerasHub has dicts of one
+    if not isinstance(backbone, keras.Sequential):  # KerasHub's may take a dict of one
+        x = keras.tree.pack_sequence_as(backbone.input, [x])
+    x = backbone(x)
     if len(shape) == 4:
         x = layers.GlobalAveragePooling2D(data_format="channels_last", name="pool")(x)
     elif len(shape) == 3:

@@ -96,7 +96,7 @@ def test_other_backbones_are_refused():
 
 
 def test_a_backbone_that_names_its_images_is_called_as_it_wants():
-    pixels = keras.Input((8, 8, 3))  # as vision encoders of KerasHub
+    pixels = keras.Input((8, 8, 3), name="images")  # as vision encoders of KerasHub
     backbone = keras.Model({"images": pixels}, keras.layers.Conv2D(4, 3)(pixels))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
