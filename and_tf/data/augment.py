@@ -18,7 +18,8 @@ BRIGHTNESS_DRAW, CONTRAST_DRAW, SATURATION_DRAW, HUE_DRAW = 22, 23, 24, 25
 ORDER_DRAW = 26
 GREYSCALE_DRAW = 27
 FLIP_DRAW = 28
-DRAWS = 29
+JITTER_DRAW = 29
+DRAWS = 30
 
 
 @keras.saving.register_keras_serializable(package="and_tf")
@@ -28,9 +29,9 @@ class Augment:
     The crop covers a share `crop_scale` of the image's area at a ratio width / height within
     `crop_ratio`, resized back to the image's size (None: no crop). Brightness, contrast and
     saturation are multiplied by factors uniform in [max(0, 1 - x), 1 + x], the hue turned by
-    uniform [-hue, hue] turns of the colour circle; the four come in a random order. Then grey with
-    probability `greyscale`, and a mirror image with probability 1/2 if `flip`. What is 0, None or
-    False is left out and costs nothing.
+    uniform [-hue, hue] turns of the colour circle; the four come in a random order, and all of them
+    with probability `jitter_probability` or none. Then grey with probability `greyscale`, and a mirror
+    image with probability 1/2 if `flip`. What is 0, None or False is left out and costs nothing.
 
     Raises ValueError for values out of range.
     """
@@ -45,6 +46,7 @@ class Augment:
         hue: float = 0.4,
         greyscale: float = 0.2,
         flip: bool = False,
+        jitter_probability: float = 1.0,
     ) -> None:
         self.crop_scale = None if crop_scale is None else _range("crop_scale", crop_scale, 1.0)
         self.crop_ratio = _range("crop_ratio", crop_ratio, math.inf)
@@ -56,6 +58,7 @@ class Augment:
         if flip not in (True, False):
             raise ValueError(f"`flip` must be True or False. Received: {flip!r}")
         self.flip = bool(flip)
+        self.jitter_probability = _amount("jitter_probability", jitter_probability, 1.0)
         self._compiled_recolour = compiling.compiled(self._recolour)
 
     def __call__(
@@ -100,6 +103,7 @@ class Augment:
             "hue": self.hue,
             "greyscale": self.greyscale,
             "flip": self.flip,
+            "jitter_probability": self.jitter_probability,
         }
 
     @classmethod
@@ -132,7 +136,12 @@ class Augment:
         """The colours of images [B, 3, ...] jittered, then some made grey."""
         shape = tf.shape(planes)
         planes = tuple(tf.unstack(tf.reshape(planes, [shape[0], 3, -1]), num=3, axis=1))
-        planes = self._greyscale(self._jitter(planes, draws), draws)
+        jittered = self._jitter(planes, draws)
+        if self.jitter_probability < 1:
+            chosen = draws[:, JITTER_DRAW, None] < self.jitter_probability
+            pairs = zip(jittered, planes, strict=True)
+            jittered = tuple(tf.where(chosen, new, old) for new, old in pairs)
+        planes = self._greyscale(jittered, draws)
         return tf.reshape(tf.stack(planes, axis=1), shape)
 
     def _jitter(self, planes: colour.Planes, draws: tf.Tensor) -> colour.Planes:

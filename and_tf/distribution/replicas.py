@@ -79,6 +79,35 @@ def share_of_mean(values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(values) / tf.cast(count, values.dtype)
 
 
+def with_own(everyones: tf.Tensor, own_rows: tf.Tensor) -> tf.Tensor:
+    """The rows of all replicas, with a gradient to this replica's.
+
+    Where all replicas compute one loss from these, the sum of their gradients is that of the loss.
+
+    Args:
+        everyones: [B, ...], as `gathered` gives them.
+        own_rows: [b, ...], this replica's.
+    """
+    if not several():
+        return own_rows
+    part = own_part(tf.shape(own_rows)[0])
+    return tf.concat([everyones[: part.start], own_rows, everyones[part.stop :]], axis=0)
+
+
+def share_of_whole_mean(values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """This replica's share of a mean that every replica has computed, with the gradient of the whole.
+
+    Args:
+        values: float [B], those of all replicas, of rows `with_own`.
+        count: int32 [], how many of them are this replica's.
+    """
+    mean = tf.reduce_mean(values)
+    if not several():
+        return mean
+    share = tf.reduce_sum(values[own_part(count)]) / tf.cast(tf.size(values), values.dtype)
+    return mean + tf.stop_gradient(share - mean)
+
+
 def applied(model: Callable[..., tf.Tensor], images: tf.Tensor, training: bool) -> tf.Tensor:
     """What a model gives for this replica's images, of which there may be none."""
     if not several():

@@ -6,7 +6,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -65,6 +65,9 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
             was made with.
         learning_rate_drops: Fractions of a round after which the rate drops.
         learning_rate_drop_factor: What each drop multiplies the rate by.
+        schedule: "rounds", the rate starts anew in every round and drops inside it, or "cosine", it
+            falls to 0 once over all rounds.
+        warmup_epochs: Of a cosine: epochs at the start in which the rate rises.
         labels: int [N], -1 for none; for the neighbourhoods' consistency, never for training.
         searcher: "exact", "scann" or "auto", see `and_tf.discovery.neighbourhoods.discover`.
 
@@ -88,15 +91,21 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
         learning_rate_drop_factor: float = 0.1,
         labels: np.ndarray | None = None,
         searcher: str = "auto",
+        schedule: Literal["rounds", "cosine"] = "rounds",
+        warmup_epochs: int = 0,
     ) -> None:
         super().__init__()
         check_searcher(searcher)
+        if schedule not in ("rounds", "cosine"):
+            raise ValueError(f'The schedule must be "rounds" or "cosine". Received: {schedule!r}')
         self.curriculum = Curriculum(rounds, epochs_per_round, initial_epochs)
         self.learning_rate = learning_rate
         self.learning_rate_drops = tuple(learning_rate_drops)
         self.learning_rate_drop_factor = learning_rate_drop_factor
         self.labels = labels
         self.searcher = searcher
+        self.schedule = schedule
+        self.warmup_epochs = warmup_epochs
         self.latest: Discovery | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -132,9 +141,7 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         assert self.learning_rate is not None  # since training began
-        self.model.optimizer.learning_rate = self.curriculum.learning_rate(
-            epoch, self.learning_rate, self.learning_rate_drops, self.learning_rate_drop_factor
-        )
+        self.model.optimizer.learning_rate = self._learning_rate(epoch, self.learning_rate)
         round_index = self.curriculum.round_of(epoch)
         if round_index != self.model.round.numpy():
             self.latest = self._begin_round(round_index)
@@ -143,6 +150,12 @@ class NeighbourhoodDiscovery(keras.callbacks.Callback):
         if logs is not None:
             logs["round"] = self.curriculum.round_of(epoch)
             logs["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
+
+    def _learning_rate(self, epoch: int, highest: float) -> float:
+        if self.schedule == "cosine":
+            return self.curriculum.cosine_learning_rate(epoch, highest, self.warmup_epochs)
+        drops = self.learning_rate_drops, self.learning_rate_drop_factor
+        return self.curriculum.learning_rate(epoch, highest, *drops)
 
     def _begin_round(self, round_index: int) -> Discovery | None:
         if round_index == 0:

@@ -85,6 +85,23 @@ class Curriculum:
         passed = sum(epoch_in_round >= math.ceil(drop * epochs - 1e-9) for drop in drops)
         return initial * factor**passed
 
+    def cosine_learning_rate(self, epoch: int, initial: float, warmup_epochs: int = 0) -> float:
+        """The learning rate of an epoch on one half-wave over all rounds, from `initial` to nearly 0.
+
+        Args:
+            epoch: Epoch, counted from 0 over all rounds.
+            initial: The highest rate.
+            warmup_epochs: Epochs at the start over which the rate rises in equal steps.
+
+        Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR
+        2017, Eq. 5, with one period; the warm-up as in Goyal et al., "Accurate, large minibatch SGD",
+        2017, section 2.2, by epochs.
+        """
+        if epoch < warmup_epochs:
+            return initial * (epoch + 1) / (warmup_epochs + 1)
+        share = (epoch - warmup_epochs) / max(1, self.total_epochs - warmup_epochs)
+        return initial * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
 
 def select_anchors(entropy: np.ndarray, round_index: int, rounds: int) -> np.ndarray:
     """The anchors of a round: the floor(N r / R) examples of lowest entropy.

@@ -21,6 +21,7 @@ from and_tf.method.objective import neighbourhood_losses
 from and_tf.method.replica_limits import check_encoder, check_training
 from and_tf.method.sharded_bank import ShardedBank
 from and_tf.method.sharded_objective import sharded_losses
+from and_tf.method.two_views import SECOND, two_view_losses
 
 
 @keras.saving.register_keras_serializable(package="and_tf")
@@ -48,6 +49,9 @@ class AND(keras.Model):
         seed: Seed of the bank's first rows and of the augmentation.
         bank: "mirrored", every device has the whole bank, or "sharded", every one of R devices has
             ceil(N / R) of its rows.
+        views: 1, the paper's objective: an image's view against the bank. 2: two views of each image
+            against all others of the batch, see `and_tf.method.two_views`; the bank serves for
+            neighbours and evaluation alone, and gets the mean of both views.
         **kwargs: Passed on to `keras.Model` (`name`, `dtype`).
 
     Attributes:
@@ -78,12 +82,13 @@ class AND(keras.Model):
         augment: Callable[..., tf.Tensor] | None = None,
         seed: int = 0,
         bank: Bank = "mirrored",
+        views: Literal[1, 2] = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         check_encoder(encoder)
         model_checks.check_arguments(
-            encoder, num_examples, temperature, bank_momentum, neighbours, bank, augment
+            encoder, num_examples, temperature, bank_momentum, neighbours, bank, views, augment
         )
         self.encoder = encoder = model_checks.with_float32_units(encoder)
         # Pixels reach the encoder in float32 under mixed precision too; its layers cast for themselves.
@@ -94,6 +99,7 @@ class AND(keras.Model):
         self.neighbours = neighbours
         self.augment = augment
         self.seed = seed
+        self.views = views
         self.loss_tracker = keras.metrics.Mean(name="loss")
 
         add_state = functools.partial(self.add_weight, trainable=False, autocast=False)
@@ -301,19 +307,13 @@ class AND(keras.Model):
 
     def _learn(self, images: tf.Tensor, indices: tf.Tensor, all_indices: tf.Tensor) -> None:
         """Take a step: augmentation, objective, optimiser, and the update of the bank."""
-        if self.augment is not None:
-            epochs, augment = tf.gather(self.times_seen, indices), self.augment
-            if self._is_cut_already and isinstance(augment, Augment):
-                augment = augment.without_crop()
-            images = augment(images, indices, epochs, self.seed)
-
         bank = self._own_bank()
+        views = self._augmented(images, indices)
         with tf.GradientTape() as tape:
-            embeddings = replicas.applied(self, images, training=True)
-            everyones = replicas.gathered(tf.stop_gradient(embeddings))
-            losses, rows = self._objective(bank, embeddings, indices, everyones, all_indices)
+            embeddings = replicas.applied(self, views, training=True)
+            objective = self._objective if self.views == 1 else self._two_view_objective
+            loss, everyones, rows = objective(bank, embeddings, indices, all_indices)
             # Keras sums the gradients of replicas.
-            loss = replicas.share_of_mean(losses, tf.size(all_indices))
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         if hasattr(self.optimizer, "inner_optimizer"):  # scales float16's, and looks for itself
@@ -331,13 +331,11 @@ class AND(keras.Model):
         self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The objective of images as they are; neither weights nor bank change."""
+        """The objective of images as they are, against the bank; neither weights nor bank change."""
         images, indices, all_indices = self._checked(data)
         embeddings = replicas.applied(self, images, training=False)
-        everyones = replicas.gathered(embeddings)
-        bank = self._own_bank()
-        losses, _ = self._objective(bank, embeddings, indices, everyones, all_indices)
-        loss = replicas.summed(replicas.share_of_mean(losses, tf.size(all_indices)))
+        share, _, _ = self._objective(self._own_bank(), embeddings, indices, all_indices)
+        loss = replicas.summed(share)
         self.loss_tracker.update_state(loss, sample_weight=tf.size(all_indices))
         return {"loss": self.loss_tracker.result()}
 
@@ -351,22 +349,58 @@ class AND(keras.Model):
         """What a replica reads and writes; a tensor would be a copy of the whole bank."""
         return self.bank if isinstance(self.bank, ShardedBank) else replicas.own(self.bank.value)
 
+    def _augmented(self, images: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        """Random views of images, [views x b, H, W, C]: the first of each, then the second."""
+        if self.augment is None:
+            return images
+        epochs, augment = tf.gather(self.times_seen, indices), self.augment
+        if self._is_cut_already and isinstance(augment, Augment):
+            augment = augment.without_crop()
+        starts = (0, SECOND)[: self.views]
+        views = [augment(images, indices, epochs + start, self.seed) for start in starts]
+        return views[0] if self.views == 1 else tf.concat(views, axis=0)
+
     def _objective(
         self,
         bank: tf.Variable | ShardedBank,
         embeddings: tf.Tensor,
         indices: tf.Tensor,
-        everyones: tf.Tensor,
         all_indices: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The losses of this replica's images, and the bank's rows of all, as they stand."""
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """This replica's share of the loss, the embeddings of all, and their rows as they stand."""
+        everyones = replicas.gathered(tf.stop_gradient(embeddings))
         if isinstance(bank, ShardedBank):
             positives = self.positives(all_indices)
             losses, rows = sharded_losses(embeddings, everyones, bank, positives, self.temperature)
-            return losses, rows[:, 0]  # every example is its own first positive
-        positives = self.positives(indices)
-        losses = neighbourhood_losses(embeddings, bank, positives, self.temperature)
-        return losses, tf.gather(bank, all_indices)
+            rows = rows[:, 0]  # every example is its own first positive
+        else:
+            positives = self.positives(indices)
+            losses = neighbourhood_losses(embeddings, bank, positives, self.temperature)
+            rows = tf.gather(bank, all_indices)
+        return replicas.share_of_mean(losses, tf.size(all_indices)), everyones, rows
+
+    def _two_view_objective(
+        self,
+        bank: tf.Variable | ShardedBank,
+        embeddings: tf.Tensor,
+        indices: tf.Tensor,
+        all_indices: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """As `_objective`; of embeddings of two views, whose means stand for them in the bank."""
+        embeddings = tf.cast(embeddings, tf.float32)
+        first, second = (
+            replicas.with_own(replicas.gathered(tf.stop_gradient(view)), view)
+            for view in tf.split(embeddings, 2)
+        )
+        positives = self.positives(all_indices)
+        if isinstance(bank, ShardedBank):
+            rows = bank.gather(positives)
+        else:
+            rows = tf.gather(bank, tf.maximum(positives, 0))
+        neighbours = rows[:, 1:], positives[:, 1:]
+        losses = two_view_losses(first, second, all_indices, *neighbours, self.temperature)
+        loss = replicas.share_of_whole_mean(losses, tf.size(indices))
+        return loss, tf.stop_gradient(first + second) / 2, rows[:, 0]
 
     def positives(self, indices: tf.Tensor) -> tf.Tensor:
         """Each example's positives in this round: itself, and its neighbours if it is an anchor.
@@ -430,6 +464,7 @@ class AND(keras.Model):
             "augment": self.augment and keras.saving.serialize_keras_object(self.augment),
             "seed": self.seed,
             "bank": "sharded" if isinstance(self.bank, ShardedBank) else "mirrored",
+            "views": self.views,
         }
 
     @classmethod

@@ -27,6 +27,7 @@ def check_arguments(
     bank_momentum: float,
     neighbours: int,
     bank: str,
+    views: int,
     augment: Any,
 ) -> None:
     """Raise ValueError unless an `AND` can be made of its arguments."""
@@ -56,6 +57,13 @@ def check_arguments(
         )
     if bank not in get_args(Bank):
         raise ValueError(f'The bank must be "mirrored" or "sharded". Received: {bank!r}')
+    if views not in (1, 2):
+        raise ValueError(f"An image has 1 or 2 views. Received: views={views!r}")
+    if views == 2 and augment is None:
+        raise ValueError(
+            "Without augmentation the two views of an image are the same: give `augment`, such as "
+            "and_tf.Augment(), or views=1. Received: views=2, augment=None"
+        )
 
 
 def check_convolutions(encoder: keras.Model) -> None:

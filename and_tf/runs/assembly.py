@@ -32,11 +32,13 @@ def build_model(config: RunConfig, images: ImageSet) -> AND:
         temperature=config.objective.temperature,
         bank_momentum=config.objective.bank_momentum,
         bank=config.objective.bank,
+        views=config.objective.views,
         neighbours=config.curriculum.neighbours,
         augment=Augment(**options),
         seed=config.seed,
     )
-    optimizer_options = config.optimizer.model_dump(exclude={"drops", "drop_factor"})
+    of_schedule = {"schedule", "warmup_epochs", "drops", "drop_factor"}
+    optimizer_options = config.optimizer.model_dump(exclude=of_schedule)
     # XLA would drop the assertions on indices.
     model.compile(SGD(**optimizer_options), jit_compile=False)
     return model
@@ -44,6 +46,8 @@ def build_model(config: RunConfig, images: ImageSet) -> AND:
 
 def whole_crop(config: RunConfig, images: ImageSet) -> WholeCrop | None:
     """How training images are cut from whole photographs; None where the model cuts what it is given."""
+    if config.objective.views == 2:  # decoding gives one crop
+        return None
     return images.whole_crop(config.augment.crop_scale, config.augment.crop_ratio)
 
 
@@ -72,6 +76,8 @@ def build_discovery(config: RunConfig, images: ImageSet) -> NeighbourhoodDiscove
         learning_rate_drop_factor=config.optimizer.drop_factor,
         labels=images.labels,
         searcher=config.curriculum.searcher,
+        schedule=config.optimizer.schedule,
+        warmup_epochs=config.optimizer.warmup_epochs,
     )
 
 

@@ -137,6 +137,9 @@ class AugmentConfig(_Section):
     )
     greyscale: Share = Field(0.2, description="Probability of turning the image grey")
     flip: bool = Field(False, description="Mirror left to right with probability one half")
+    jitter_probability: Share = Field(
+        1.0, description="Probability of changing brightness, contrast, saturation and hue at all"
+    )
 
     @field_validator("crop_scale", "crop_ratio")
     @classmethod
@@ -179,6 +182,11 @@ class ObjectiveConfig(_Section):
         "mirrored",
         description="Every device holds the whole bank, or a part of it, to the same result",
     )
+    views: Literal[1, 2] = Field(
+        1,
+        description="Views of an image in a step: 1, against the bank (the paper), or 2, against all "
+        "other views of the batch; crops are then cut from what a model is given",
+    )
 
 
 class CurriculumConfig(_Section):
@@ -198,9 +206,17 @@ class CurriculumConfig(_Section):
 
 
 class OptimizerConfig(_Section):
-    """SGD with L2 weight decay in the gradient; the learning rate restarts every round."""
+    """SGD with L2 weight decay in the gradient."""
 
-    learning_rate: PositiveFloat = Field(0.03, description="Learning rate at a round's start")
+    learning_rate: PositiveFloat = Field(0.03, description="The highest learning rate")
+    schedule: Literal["rounds", "cosine"] = Field(
+        "rounds",
+        description="Whether the rate starts anew every round and drops inside it (rounds), or falls to "
+        "0 once over all rounds (cosine)",
+    )
+    warmup_epochs: Annotated[int, Field(ge=0)] = Field(
+        0, description="cosine: epochs at the start in which the rate rises"
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Momentum")
     nesterov: bool = Field(True, description="Nesterov's momentum")
     weight_decay: NonNegativeFloat = Field(5e-4, description="L2 on every trainable weight")
@@ -214,6 +230,16 @@ class OptimizerConfig(_Section):
     def _has_momentum(cls, value: bool, info: ValidationInfo) -> bool:
         if value and info.data.get("momentum") == 0:
             raise ValueError("must be false when optimizer.momentum is 0")
+        return value
+
+    @field_validator("warmup_epochs", "drops", "drop_factor")
+    @classmethod
+    def _belongs_to_schedule(cls, value: Any, info: ValidationInfo) -> Any:
+        key, schedule = info.field_name, info.data.get("schedule")
+        assert key is not None  # as for every validator of fields
+        reader = "cosine" if key == "warmup_epochs" else "rounds"
+        if schedule not in (None, reader) and value != cls.model_fields[key].default:
+            raise ValueError(f'is read only when optimizer.schedule is "{reader}"')
         return value
 
     @field_validator("drops")

@@ -18,6 +18,8 @@ _FREE = (
     *_PLACES,
     "objective.bank",
     "optimizer.learning_rate",
+    "optimizer.schedule",
+    "optimizer.warmup_epochs",
     "optimizer.drops",
     "optimizer.drop_factor",
     "train.devices",

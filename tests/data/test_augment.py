@@ -151,6 +151,17 @@ def test_probabilities_of_grey_and_flip() -> None:
     np.testing.assert_array_equal(pixels[~flipped], images.numpy()[~flipped])
 
 
+def test_so_many_images_are_jittered_and_no_other_number_changes() -> None:
+    size = 2000
+    images = tf.tile(tf.constant(random_images(1, 2, 2)), [size, 1, 1, 1])
+    options = {**OFF, "brightness": 0.4, "contrast": 0.4}
+    always = Augment(**options)(images, tf.range(size), 0, 1).numpy()
+    pixels = Augment(**options, jitter_probability=0.3)(images, tf.range(size), 0, 1).numpy()
+    jittered = (pixels != images.numpy()).any((1, 2, 3))
+    assert jittered.mean() == pytest.approx(0.3, abs=0.04)
+    np.testing.assert_array_equal(pixels[jittered], always[jittered])
+
+
 def test_an_example_looks_the_same_in_any_batch() -> None:
     images = random_images(16)
     indices = np.arange(100, 116)
@@ -253,6 +264,7 @@ def test_keras_serialises_it() -> None:
         {"greyscale": 1.1},
         {"greyscale": True},
         {"flip": "yes"},
+        {"jitter_probability": 1.1},
     ],
 )
 def test_values_out_of_range_are_named(options: dict) -> None:

@@ -105,6 +105,12 @@ def train_on(replicas: int, folder: pathlib.Path, bank: str = "mirrored") -> Non
     np.savez(folder / f"{replicas} {bank}.npz", loss=loss, **outcome(model))
 
 
+def train_two_views_on(replicas: int, folder: pathlib.Path, bank: str = "mirrored") -> None:
+    model = make_model(choose_strategy(replicas), bank=bank, views=2)
+    loss = fit(model, epochs=2)
+    np.savez(folder / f"views {replicas} {bank}.npz", loss=loss, **outcome(model))
+
+
 def smooth_encoder() -> keras.Model:
     """Without ReLUs, whose gradient jumps where rounding takes an input of 0 to either side."""
     pixels, x = normalised_pixels((16, 16, 3), [0.5] * 3, [0.25] * 3)
@@ -382,6 +388,8 @@ def some(folder: pathlib.Path) -> None:
     tf.config.experimental.enable_op_determinism()
     for replicas, bank in ((1, "mirrored"), (2, "mirrored"), (4, "sharded")):
         train_on(replicas, folder, bank)
+    for replicas, bank in ((1, "mirrored"), (2, "mirrored"), (4, "sharded")):
+        train_two_views_on(replicas, folder, bank)
     resume_on_others(folder, "1 mirrored", 2, "sharded")
     objective_in_parts(folder)
     objective_of_a_whole_bank(folder)

@@ -55,6 +55,13 @@ def test_replicas_train_as_one_device(folder, others):
     assert_same(folder, "1 mirrored", others)
 
 
+@pytest.mark.parametrize("others", ["2 mirrored", "4 sharded"])
+def test_replicas_compare_two_views_as_one_device(folder, others):
+    with np.load(folder / "views 1 mirrored.npz") as one:
+        assert (one["and/neighbourhoods"] >= 0).any()
+    assert_same(folder, "views 1 mirrored", f"views {others}")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("others", ["3 mirrored", "4 mirrored", "2 sharded", "3 sharded"])
 def test_so_do_other_numbers_of_them(rest, others):

@@ -58,3 +58,12 @@ def test_equal_entropies_are_taken_in_order():
 def test_refuses_a_round_that_does_not_exist():
     with pytest.raises(ValueError, match="Received: round_index=5"):
         select_anchors(np.ones(8), 5, 4)
+
+
+def test_a_cosine_over_all_rounds():
+    curriculum = Curriculum(rounds=1, epochs_per_round=2)
+    rates = [curriculum.cosine_learning_rate(epoch, 2.0) for epoch in range(6)]
+    half = np.sqrt(0.5)
+    np.testing.assert_allclose(rates, [2, 1 + half, 1, 1 - half, 0, 0], atol=1e-12)
+    rates = [curriculum.cosine_learning_rate(epoch, 2.0, warmup_epochs=2) for epoch in range(4)]
+    np.testing.assert_allclose(rates, [2 / 3, 4 / 3, 2, 1])

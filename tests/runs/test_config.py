@@ -76,7 +76,8 @@ def test_the_papers_data_sets_are_as_published(name):
 
 @pytest.mark.parametrize("path", [None, *CONFIGS], ids=lambda path: getattr(path, "stem", "none"))
 def test_json_round_trip(path, write):
-    config = load_config(path, ["seed=7", "optimizer.drops=[]", "augment.crop_ratio=[1, 1.7]"])
+    options = ["seed=7", "optimizer.drops=[]", "augment.crop_ratio=[1, 1.7]"]
+    config = load_config(path, [*options, "optimizer.schedule=rounds"])
     again = load_config(write(config.to_json()))
     assert again == config and again.to_json() == config.to_json()
 
@@ -170,7 +171,7 @@ def test_unknown_keys_name_the_nearest(override, suggestion):
 def test_an_unknown_key_like_no_other_lists_those_there_are():
     (line,) = problems(None, ["objective.zzz=1"])
     assert line.endswith(
-        "Known here: objective.temperature, objective.bank_momentum, objective.bank."
+        "Known here: objective.temperature, objective.bank_momentum, objective.bank, objective.views."
     )
 
 
@@ -295,3 +296,12 @@ def test_a_command_reads_its_config_without_starting_tensorflow():
     )
     assert result.returncode == 2 and "absent.json: no such config file" in result.stderr
     assert "pydantic" in result.stderr and "tensorflow" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "schedule"),
+    [("drops=[0.5]", "cosine"), ("drop_factor=0.5", "cosine"), ("warmup_epochs=2", "rounds")],
+)
+def test_what_the_schedule_does_not_read_is_refused(override, schedule):
+    (line,) = problems(None, [f"optimizer.schedule={schedule}", f"optimizer.{override}"])
+    assert line.startswith(f"optimizer.{override.partition('=')[0]}: is read only when")
