@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from and_tf.backend import require_tensorflow, set_keras_defaults
+from and_tf.backend import require_tensorflow
 from and_tf.errors import RunError
 from and_tf.runs import commands
-from and_tf.runs.commands import fail, lasting_output, quieten, quieten_xla
+from and_tf.runs.commands import fail, import_keras, lasting_output
 from and_tf.runs.paths import expanded, shown
 
 
@@ -113,9 +113,7 @@ def evaluate(args: argparse.Namespace) -> None:
         raise RunError("--compare takes two runs or more. Received: one")
     if args.output is not None and len(args.paths) > 1:
         raise RunError(f"--output is for one path. Received: {len(args.paths)} paths")
-    quieten()
-    set_keras_defaults()
-    quieten_xla()
+    import_keras()
     from and_tf.judging.comparing import comparison_table
     from and_tf.judging.evaluating import check_parts, evaluate_subject
     from and_tf.judging.loading import load_subject
