@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -37,3 +39,10 @@ if not _is_command:
     from and_tf.data.augment import Augment
     from and_tf.discovery import discover
     from and_tf.method import AND, SGD, Curriculum, KNNEvaluation, NeighbourhoodDiscovery
+
+
+def __getattr__(name: str) -> Any:
+    """`and_tf.judging` as well, which takes seconds to import, once it is asked for."""
+    if name == "judging":
+        return importlib.import_module("and_tf.judging")
+    raise AttributeError(f"module 'and_tf' has no attribute {name!r}")

@@ -28,7 +28,13 @@ from and_tf.runs.commands import (
 )
 from and_tf.runs.config import ConfigError, RunConfig, load_config
 from and_tf.runs.paths import expanded, shown
-from and_tf.runs.resuming import check_same_config, check_same_images, fingerprint, without_places
+from and_tf.runs.resuming import (
+    check_same_config,
+    check_same_images,
+    fingerprint,
+    folder_fingerprints,
+    without_places,
+)
 from and_tf.runs.run_directory import RunDirectory, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -316,7 +322,7 @@ def describe_environment(config: RunConfig, images: ImageSet) -> dict:
         "command": sys.argv,
         "seed": config.seed,
         "precision": choose_precision(config.train.precision),
-        "data": fingerprint(images),
+        "data": fingerprint(images) | {"folders": folder_fingerprints(images)},
         "versions": versions(),
     }
 

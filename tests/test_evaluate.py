@@ -70,3 +70,38 @@ def test_refuses_bad_input(tmp_path, capsys, trained_run):
     assert "not finite" in fails(capsys, wrong)
     assert "curriculum.rounds" in fails(capsys, trained_run, "--set", "curriculum.rounds=9")
     assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_run_that_is_not_over_is_judged_as_it_stands(trained_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    (run / "model.keras").unlink()
+    assert evaluate.main([str(run), "--only", "knn"]) == 0
+    said = capsys.readouterr().out
+    assert "the run is not over: judging its last checkpoint, after 6 epochs" in said
+    shutil.rmtree(run / "checkpoints")
+    assert "neither a model nor a checkpoint yet" in fails(capsys, run)
+
+
+def test_says_what_has_changed_in_a_folder(tmp_path, capsys):
+    import PIL.Image
+
+    from and_tf import train
+    from tests.small_run import TINY
+
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
+    for index, image in enumerate(pixels):
+        path = tmp_path / "photos" / ("cat", "dog")[index % 2] / f"{index:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(image).save(path)
+    run, images = tmp_path / "run", f"data.path={tmp_path / 'photos'}"
+    options = ["data.source=folder", images, "train.batch_size=4"]
+    settings = [word for option in options for word in ("--set", option)]
+    assert train.main(["--run-dir", str(run), *TINY, *settings]) == 0
+    assert evaluate.main([str(run), "--only", "knn"]) == 0
+    path.rename(path.with_name("99.png"))
+    assert "Received: dog/ has others" in fails(capsys, run)
+    path.with_name("99.png").unlink()
+    assert "11 images, before 12; dog/ has 5, before 6" in fails(capsys, run)
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    assert "--set data.path=FOLDER" in fails(capsys, run)

@@ -14,8 +14,6 @@ from and_tf.judging.subject import Subject
 
 NEIGHBOURS = 10
 SEED = 0
-TEMPERATURE = 0.1
-"""Of the entropy, where no config gives one."""
 
 
 @dataclasses.dataclass
@@ -30,12 +28,6 @@ class Context:
     subject: Subject
     progress: Callable[[float], None] = lambda share: None
 
-    @property
-    def temperature(self) -> float:
-        """tau of the run's softmax."""
-        config = self.subject.config
-        return TEMPERATURE if config is None else config.objective.temperature
-
     @functools.cached_property
     def neighbourhoods(self) -> Neighbourhoods:
         """Each training example's nearest others, and its entropy.
@@ -47,7 +39,7 @@ class Context:
         if len(x) < 2:
             raise NothingToMeasure("there is one training image alone")
         count = min(NEIGHBOURS, len(x) - 1)
-        return discover(x, count, self.temperature, progress=self.progress)
+        return discover(x, count, self.subject.temperature, progress=self.progress)
 
     @functools.cached_property
     def similarities(self) -> np.ndarray:

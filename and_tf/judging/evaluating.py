@@ -140,5 +140,7 @@ def evaluate(
         names_of_classes(images, first, second),
         bank=bank,
         encoder=encoder,
+        augment=getattr(model, "augment", None),
+        temperature=getattr(model, "temperature", Subject.temperature),
     )
     return evaluate_subject(subject, only, say=print)

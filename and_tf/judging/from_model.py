@@ -31,7 +31,8 @@ def load_model_file(path: Path, config: str | Path | None, overrides: Sequence[s
         RunError: No model, no config, or images that cannot be had.
     """
     settings = config_beside(path, config, overrides)
-    encoder = read_encoder(path)
+    model = read_keras_file(path)
+    encoder = getattr(model, "encoder", model)
     with refusing_bad_input():
         images, held_out = load_images(settings)
     train, test = embed_both(encoder, images, held_out, settings.evaluation.batch_size)
@@ -57,8 +58,8 @@ def config_beside(path: Path, config: str | Path | None, overrides: Sequence[str
     return load_config(source, overrides)
 
 
-def read_encoder(path: Path) -> keras.Model:
-    """The encoder in a `.keras` file.
+def read_keras_file(path: Path) -> keras.Model:
+    """The model in a `.keras` file: `AND`, or an encoder alone.
 
     Raises:
         RunError: The file cannot be read, or holds no model from images to embeddings.
@@ -74,4 +75,4 @@ def read_encoder(path: Path) -> keras.Model:
             "A model to be judged goes from images [B, H, W, 3] to embeddings [B, d]. "
             f"Received: {shown(path)}, from {shapes[0]} to {shapes[1]}"
         )
-    return encoder
+    return model

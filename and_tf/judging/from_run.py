@@ -50,6 +50,8 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> Subject:
         names_of_classes(images, train, test),
         bank=model.bank.numpy()[train.rows],
         encoder=encoder,
+        augment=model.augment,
+        temperature=model.temperature,
         config=config,
         run=run,
         epochs=model.examples_seen // model.num_examples,

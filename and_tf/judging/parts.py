@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from and_tf.data.augment import Augment
 from and_tf.discovery.neighbourhoods import discover
 from and_tf.evaluation import clustering, embedding_spread, label_free, retrieval
 from and_tf.evaluation.entropy_order import order_quality
@@ -91,7 +90,7 @@ def without_labels(context: Context) -> Findings:
         settings={
             "images": context.subject.train.name,
             "neighbours": neighbours.shape[1],
-            "temperature": context.temperature,
+            "temperature": context.subject.temperature,
             "searcher": "exact" if context.neighbourhoods.probe is None else "scann",
         },
         details={
@@ -142,13 +141,13 @@ def without_labels(context: Context) -> Findings:
 
 
 def _alignment(context: Context) -> float | None:
-    """Of two augmented views of some training images, as the run's config makes them."""
+    """Of two augmented views of some training images, as training makes them."""
     subject = context.subject
-    if subject.encoder is None or subject.config is None or subject.train.image_set is None:
+    if subject.encoder is None or subject.augment is None or subject.train.image_set is None:
         return None
     ids = sample(np.arange(len(subject.train)), MOST_VIEWED, SEED)
-    pixels, augment = subject.train.images(ids), Augment(**subject.config.augment.model_dump())
-    views = [augment(pixels, ids, np.full(len(ids), view), SEED) for view in range(2)]
+    pixels = subject.train.images(ids)
+    views = [subject.augment(pixels, ids, np.full(len(ids), view), SEED) for view in range(2)]
     one, other = (subject.encoder.predict(view, batch_size=256, verbose=0) for view in views)
     return label_free.alignment(one, other)
 
@@ -251,7 +250,7 @@ def few_labels(context: Context) -> Findings:
 def neighbourhoods(context: Context) -> Findings:
     """Figure 6: consistent neighbourhoods round by round, and whether entropy orders them well."""
     subject, train = context.subject, context.subject.train
-    found = Findings(settings={"temperature": context.temperature})
+    found = Findings(settings={"temperature": context.subject.temperature})
     if train.labels is not None:
         shares = consistent_shares(context.neighbourhoods.neighbours[:, :1], train.labels)
         found.figures["consistent nearest neighbours"] = Figure(float(np.nanmean(shares)))
@@ -299,7 +298,7 @@ def _rounds(context: Context) -> list[dict]:
     assert subject.train.rows is not None  # a run has images
     for done, (number, path) in enumerate(sorted(subject.rounds.items())):
         bank = read_model(path, compile=False).bank.numpy()[subject.train.rows]
-        ends = discover(bank, 1, context.temperature)
+        ends = discover(bank, 1, context.subject.temperature)
         order = order_quality(ends.entropy, consistent_shares(ends.neighbours, labels))
         rounds.setdefault(number, {"round": number})["at_end"] = order
         context.progress((done + 1) / len(subject.rounds))

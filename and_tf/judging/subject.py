@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from and_tf.data.image_set import ImageSet
 from and_tf.runs.config import RunConfig
@@ -81,6 +82,8 @@ class Subject:
         class_names: The name of each label.
         bank: float32 [N, d], the memory bank as training left it, in the order of `train`.
         encoder: From images [B, H, W, 3] to unit embeddings.
+        augment: Makes random views of images, see `and_tf.AND`.
+        temperature: tau of the softmax that it was trained with.
         config: Of the run.
         run: The run's directory.
         epochs: How many epochs the run was trained for.
@@ -95,6 +98,8 @@ class Subject:
     class_names: Sequence[str]
     bank: np.ndarray | None = None
     encoder: keras.Model | None = None
+    augment: Callable[..., tf.Tensor] | None = None
+    temperature: float = 0.1
     config: RunConfig | None = None
     run: RunDirectory | None = None
     epochs: int | None = None

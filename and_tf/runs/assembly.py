@@ -12,6 +12,7 @@ from and_tf.data.whole_crop import WholeCrop
 from and_tf.encoders import ENCODERS
 from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery, why_no_evaluation
 from and_tf.method.model import AND
+from and_tf.method.monitors import BankMonitors
 from and_tf.method.optimizer import SGD
 from and_tf.runs.config import RunConfig
 from and_tf.runs.watchdog import Watchdog
@@ -84,6 +85,11 @@ def build_discovery(config: RunConfig, images: ImageSet) -> NeighbourhoodDiscove
 def build_watchdog(config: RunConfig) -> Watchdog:
     """The callback that watches the run's numbers."""
     return Watchdog(**config.watchdog.model_dump())
+
+
+def build_monitors(config: RunConfig, discovery: NeighbourhoodDiscovery) -> BankMonitors:
+    """The callback that measures the bank without labels, whenever the run is evaluated."""
+    return BankMonitors(config.evaluation.every_epochs, discovery.curriculum)
 
 
 def build_evaluation(

@@ -16,6 +16,7 @@ from and_tf.method.model import AND
 from and_tf.runs.assembly import (
     build_discovery,
     build_evaluation,
+    build_monitors,
     build_watchdog,
     whole_crop,
 )
@@ -64,6 +65,7 @@ def fit(
         build_watchdog(config),
         discovery,
         *([evaluation] if evaluation else []),
+        build_monitors(config, discovery),
         *reports,
         SaveCheckpoints(
             checkpoints, config.train.checkpoint_every_epochs, config.train.checkpoint_every_minutes

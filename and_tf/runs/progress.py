@@ -136,6 +136,8 @@ class Progress(keras.callbacks.Callback):
             line += f"  kNN bank {logs['knn_bank']:.1%}  features {logs['knn_features']:.1%}"
         elif self.evaluation is None:
             line += f"  spread {logs['embedding_spread']:.3f}"
+            if "effective_rank" in logs:
+                line += f"  effective rank {logs['effective_rank']:.1f}"
         self._print(line)
 
     @staticmethod

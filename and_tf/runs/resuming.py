@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from and_tf.files import printable
 from and_tf.runs.config import ConfigError, RunConfig
 
 if TYPE_CHECKING:
     from and_tf.data.image_set import ImageSet
+
+SHOWN = 5
+"""Folders that a message names."""
 
 _PLACES = ("data.data_dir", "data.path", "data.test_path", "data.labels")
 # May differ when a run goes on: where its images lie (their names and number may not), what it
@@ -76,19 +81,64 @@ def fingerprint(images: ImageSet) -> dict:
     return found
 
 
+def folder_fingerprints(images: ImageSet) -> dict[str, list]:
+    """Of each folder inside a folder of images: how many there are, and a digest of their names.
+
+    It says what has changed where `fingerprint` says that something has. Empty for other images.
+    """
+    names: dict[str, list[str]] = {}
+    for source in images.sources or ():
+        folder, slash, _ = source.partition("/")
+        names.setdefault(folder if slash else ".", []).append(source)
+    return {
+        folder: [
+            len(found),
+            hashlib.sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()[:16],
+        ]
+        for folder, found in sorted(names.items())
+    }
+
+
 def check_same_images(begun_with: dict, images: ImageSet) -> None:
     """Refuse to go on with a run on other images: bank rows belong to images by their index.
 
     Args:
-        begun_with: The `fingerprint` of the images that the run was begun with.
+        begun_with: The `fingerprint` of the images that the run was begun with, perhaps with their
+            `folder_fingerprints` as `folders`.
         images: What was loaded now.
 
     Raises:
-        ValueError: They differ.
+        ValueError: They differ; with what does.
     """
     found = fingerprint(images)
     if found != {key: value for key, value in begun_with.items() if key in found}:
+        changes = "; ".join(_changes(begun_with, found | {"folders": folder_fingerprints(images)}))
         raise ValueError(
             "The images are not those that the run was begun with; restore them, or begin another "
-            f"run. Received: {json.dumps(found)}, begun with {json.dumps(begun_with)}"
+            f"run. Received: {changes}"
         )
+
+
+def _changes(before: dict, now: dict) -> Iterator[str]:
+    """What differs, most telling first."""
+    if before.get("examples") != now["examples"]:
+        yield f"{now['examples']:,} images, before {before.get('examples', 0):,}"
+    if before.get("shape") != now["shape"]:
+        yield f"images of shape {now['shape']}, before {before.get('shape')}"
+    if "name" in now and before.get("name") != now["name"]:
+        yield f"the images of {now['name']}, before {before.get('name', 'files in a folder')}"
+    if "sources_sha256" not in now or before.get("sources_sha256") == now["sources_sha256"]:
+        return
+    folders = before.get("folders")
+    if folders is None:  # a run of before they were noted
+        yield "files of other names"
+        return
+    changed = [
+        (printable(folder), folders.get(folder, [0])[0], now["folders"].get(folder, [0])[0])
+        for folder in sorted({*folders, *now["folders"]})
+        if folders.get(folder) != now["folders"].get(folder)
+    ]
+    for folder, old, new in changed[:SHOWN]:
+        yield f"{folder}/ has {new:,}, before {old:,}" if old != new else f"{folder}/ has others"
+    if len(changed) > SHOWN:
+        yield f"{len(changed) - SHOWN:,} more folders differ"
