@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
+RATES = (1.0, 3.0, 10.0, 30.0, 100.0)
 MOMENTUM = 0.9
 
 
