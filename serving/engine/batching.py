@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -43,16 +44,18 @@ class Batcher:
         settings: BatchingSettings,
         on_batch: Callable[[BatchRecord], None] | None = None,
         *,
-        split: bool = False,
+        slow: bool = False,
     ) -> None:
         """`on_batch` is called on the event loop after each run.
 
-        With `split` a batch size of 1 does not mean that requests run as they are, but row by row.
+        With `slow`, requests run row by row and behind all others: see `slow_lane`. Then a batch
+        size of 1 does not mean that they run as they are.
         """
         self._servable = servable
+        self._call = functools.partial(servable.run, slow=True) if slow else servable.run
         self._settings = settings
         self._on_batch = on_batch
-        self._joins = settings.max_batch_size > 1 or split
+        self._joins = settings.max_batch_size > 1 or slow
         self._queue = RequestQueue(settings)
         self._running = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -223,7 +226,7 @@ class Batcher:
             inputs = batch_arrays.join([request.inputs for request in batch], size - rows)
         begin = time.monotonic()
         try:
-            answer = self._servable.run(first.signature_name, inputs, first.outputs)
+            answer = self._call(first.signature_name, inputs, first.outputs)
         except ServingError as error:
             if len(batch) == 1 and error.code is grpc.StatusCode.INVALID_ARGUMENT:
                 raise self._of_row(first, error) from None
@@ -241,7 +244,7 @@ class Batcher:
             if rowless:
                 self._outputs_of_rows[first.signature_name] -= rowless
                 if inputs is not first.inputs:
-                    run = self._servable.run
+                    run = self._call
                     return [run(r.signature_name, r.inputs, r.outputs) for r in batch], record
         if inputs is first.inputs:
             return [answer], record
@@ -255,7 +258,7 @@ class Batcher:
         def run(start: int, end: int) -> ServingError | None:
             rows = {name: array[start:end] for name, array in request.inputs.items()}
             try:
-                self._servable.run(request.signature_name, rows, request.outputs)
+                self._call(request.signature_name, rows, request.outputs)
             except ServingError as failed:
                 return failed
             return None

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
+from serving.engine import slow_lane
 from serving.engine.read_write_lock import ReadWriteLock
 from serving.errors import ServingError, from_tensorflow
 
@@ -71,12 +72,15 @@ class Servable:
         signature_name: str,
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str] | None = None,
+        *,
+        slow: bool = False,
     ) -> dict[str, np.ndarray]:
         """What a signature answers: output alias to array (strings: object arrays of bytes).
 
         `inputs` maps aliases to arrays; those left out take the signature's default. `outputs`
         names the outputs to compute, None all of them. Dtypes must be the signature's; shapes are
-        the graph's to judge. Blocks, and lets other Python threads run meanwhile.
+        the graph's to judge. A `slow` run gives way to all others, see `slow_lane`. Blocks, and lets
+        other Python threads run meanwhile.
 
         Raises ServingError: INVALID_ARGUMENT for an unknown signature or alias and an input that
         is missing; otherwise what TensorFlow raised.
@@ -85,9 +89,9 @@ class Servable:
         if signature is None:
             raise _invalid(f"No signature was found with the name: {signature_name}")
         names = tuple(sorted(signature.outputs)) if outputs is None else tuple(outputs)
-        call = self._callables.get((signature_name, names))
+        call = self._callables.get((signature_name, names, slow))
         if call is None:
-            call = self._signature_callable(signature_name, names)
+            call = self._signature_callable(signature_name, names, slow)
         if len(inputs) != len(signature.inputs) or signature.inputs.keys() != inputs.keys():
             inputs = _with_defaults(signature, inputs)
         feeds = [inputs[alias] for alias in sorted(signature.inputs)]
@@ -163,7 +167,9 @@ class Servable:
                     f"its graph lacks: {tensor.name}"
                 ) from None
 
-    def _signature_callable(self, signature_name: str, names: tuple[str, ...]) -> Callable:
+    def _signature_callable(
+        self, signature_name: str, names: tuple[str, ...], slow: bool
+    ) -> Callable:
         signature = self.signatures[signature_name]
         for name in names:
             if name not in signature.outputs:
@@ -174,7 +180,10 @@ class Servable:
                 )
         feeds = [signature.inputs[alias].name for alias in sorted(signature.inputs)]
         fetches = [signature.outputs[name].name for name in names]
-        return self._make_callable((signature_name, names), feeds, fetches, [])
+        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+        if slow:
+            options.run_options.CopyFrom(slow_lane.run_options())
+        return self._make_callable((signature_name, names, slow), options)
 
     def _assign_callable(self, names: tuple[str, ...]) -> Callable:
         feeds, targets = [], []
@@ -193,12 +202,9 @@ class Servable:
                 assignment = tf.raw_ops.AssignVariableOp(resource=handle.outputs[0], value=value)
                 feeds.append(value.name)
                 targets.append(assignment.name)
-        return self._make_callable(names, feeds, [], targets)
+        return self._make_callable(names, config_pb2.CallableOptions(feed=feeds, target=targets))
 
-    def _make_callable(
-        self, key: tuple, feeds: list[str], fetches: list[str], targets: list[str]
-    ) -> Callable:
-        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches, target=targets)
+    def _make_callable(self, key: tuple, options: config_pb2.CallableOptions) -> Callable:
         with self._making_callables, _tensorflow_errors():
             # Session.make_callable with feeds is Session.run, which takes 0.3 ms more a call; this
             # is what Keras's graph mode used for its functions.

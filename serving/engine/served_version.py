@@ -43,7 +43,7 @@ class ServedVersion:
         slowly = dataclasses.replace(
             batching, max_batch_size=1, allowed_batch_sizes=(), num_batch_threads=1
         )
-        self._slow_batcher = Batcher(servable, slowly, observe, split=True)
+        self._slow_batcher = Batcher(servable, slowly, observe, slow=True)
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -91,7 +91,7 @@ class ServedVersion:
     ) -> dict[str, np.ndarray]:
         """As Batcher.run: a signature's answer, computed in a batch with other requests'.
 
-        A `slow` request is computed row by row, beside the others.
+        A `slow` request is computed row by row, beside the others and behind them.
         """
         batcher = self._slow_batcher if slow else self._batcher
         return await batcher.run(signature_name, inputs, outputs, deadline)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import grpc
 import numpy as np
 
 from serving.engine.servable import Servable
 from serving.errors import ServingError
+from serving.protocol import image_size
 from serving.teaching.export_facts import ExportFacts
 
 EMBEDDED_AT_ONCE = 32
+# An image that has more runs alone: all images of a batch are in memory at the same time.
+PIXELS_AT_ONCE = 16_000_000
 
 # Label and source of each row, by id, in the order of teaching.
 RowsById = Mapping[int, tuple[str, str]]
@@ -47,8 +50,7 @@ class TaughtVersion:
             ServingError: for anything that is not the fault of one image.
         """
         results: list[np.ndarray | ServingError] = []
-        for start in range(0, len(images), EMBEDDED_AT_ONCE):
-            batch = images[start : start + EMBEDDED_AT_ONCE]
+        for batch in _batches(images):
             try:
                 results += list(self._embedded(batch))
             except ServingError as error:
@@ -59,7 +61,8 @@ class TaughtVersion:
 
     def _embedded(self, images: Sequence[bytes]) -> np.ndarray:
         inputs = {"image_bytes": np.array(images, dtype=object)}
-        return self.servable.run("embed_bytes", inputs, ["embedding"])["embedding"]
+        # Teaching may take long, and gives way to those who ask.
+        return self.servable.run("embed_bytes", inputs, ["embedding"], slow=True)["embedding"]
 
     def _embedded_alone(self, image: bytes) -> np.ndarray | ServingError:
         try:
@@ -104,6 +107,21 @@ class TaughtVersion:
             "taught_class_names": _strings(new_names),
         }
         self.servable.assign({self._variables[name]: value for name, value in values.items()})
+
+
+def _batches(images: Sequence[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    pixels = 0
+    for image in images:
+        size = image_size.declared(image)
+        own = size.pixels if size else 0
+        if batch and (len(batch) == EMBEDDED_AT_ONCE or pixels + own > PIXELS_AT_ONCE):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(image)
+        pixels += own
+    if batch:
+        yield batch
 
 
 def _strings(texts: Iterable[str]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import pathlib
 import shutil
 import threading
@@ -14,6 +15,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from serving.engine import slow_lane
 from serving.engine.servable import Servable
 from serving.errors import ServingError
 
@@ -256,3 +258,17 @@ def _variables(servable: Servable) -> dict[tf.DType, str]:
     """Names of the variables' handles by dtype."""
     operations = servable._graph.get_operations()
     return {op.get_attr("dtype"): op.name for op in operations if op.type == "VarHandleOp"}
+
+
+def test_a_slow_run_answers_the_same_in_threads_that_give_way(kinds: Servable) -> None:
+    def nicest() -> int:
+        threads = os.listdir("/proc/self/task")
+        return max(os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads)
+
+    inputs = {"x": np.arange(8, dtype=np.float32).reshape(2, 4)}
+    slow = kinds.run("serving_default", inputs, slow=True)
+    np.testing.assert_array_equal(
+        slow["embedding"], kinds.run("serving_default", inputs)["embedding"]
+    )
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert nicest() == min(19, own + slow_lane.NICENESS)
