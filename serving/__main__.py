@@ -296,4 +296,7 @@ def _one_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    # All is in order now. What TensorFlow does at the exit takes a second, and may wait for its threads.
+    os._exit(status)

@@ -1,25 +1,29 @@
-"""Counters and latencies for Prometheus, named and labelled as TensorFlow Serving's.
+"""Counters, latencies and gauges for Prometheus, named and labelled as TensorFlow Serving's.
 
 Its names and buckets: servables/tensorflow/util.cc of github.com/tensorflow/serving.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain"
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
 _PREFIX = ":tensorflow:serving:"
-_COUNT = f"{_PREFIX}request_count"
+# The library ends the names of counters in `_total`, TensorFlow Serving does not.
+_COUNTS = ("request_count", "refused_request_count", "teaching_request_count")
 # Microseconds, from 10 in steps of 1.8.
 _BUCKETS = tuple(10 * 1.8**i for i in range(33))
 _SIZES = (0, *(2**i for i in range(13)))
@@ -36,11 +40,17 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._count = Counter(
-            _COUNT,
-            "The total number of requests.",
-            ["model_name", "status"],
-            registry=self._registry,
+        # Memory, processor time and open files of the process, under Prometheus's own names.
+        ProcessCollector(registry=self._registry)
+        requests, refusals, teaching = (f"{_PREFIX}{name}" for name in _COUNTS)
+        self._count = self._counter(
+            requests, "The total number of requests.", ["model_name", "status"]
+        )
+        self._refused = self._counter(
+            refusals, "Requests that were refused before they came to a model.", ["API", "status"]
+        )
+        self._taught = self._counter(
+            teaching, "Requests to teach or to forget.", ["model_name", "status"]
         )
         self._latency = self._histogram(
             "request_latency",
@@ -78,6 +88,18 @@ class Metrics:
         if status == "OK":
             self._latency.labels(model, api, entrypoint).observe(seconds * 1e6)
 
+    def observe_refusal(self, api: str, status: str) -> None:
+        """Counts a request that came to no model: by port ("REST", "GRPC") and its status."""
+        self._refused.labels(api, status).inc()
+
+    def observe_teaching(self, model: str, status: str) -> None:
+        """Counts a request to teach a model, or to forget, that ended with `status`."""
+        self._taught.labels(model, status).inc()
+
+    def show(self, name: str, text: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Adds a gauge, which is read when the page is: a value for each model, or one for ""."""
+        self._registry.register(_Gauge(f"{_PREFIX}{name}", text, read))
+
     def observe_run(self, model: str, api: str, seconds: float) -> None:
         """Notes how long a signature took."""
         self._runtime.labels(model, api, "TF1").observe(seconds * 1e6)
@@ -90,8 +112,13 @@ class Metrics:
 
     def text(self) -> bytes:
         """The page that Prometheus reads."""
-        # The library ends the names of counters in a way that TensorFlow Serving's do not.
-        return generate_latest(self._registry).replace(f"{_COUNT}_total".encode(), _COUNT.encode())
+        page = generate_latest(self._registry)
+        for name in _COUNTS:
+            page = page.replace(f"{_PREFIX}{name}_total".encode(), f"{_PREFIX}{name}".encode())
+        return page
+
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
 
     def _histogram(
         self,
@@ -101,3 +128,21 @@ class Metrics:
         buckets: Sequence[float] = _BUCKETS,
     ) -> Histogram:
         return Histogram(f"{_PREFIX}{name}", text, labels, buckets=buckets, registry=self._registry)
+
+
+class _Gauge(Collector):
+    def __init__(self, name: str, text: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._name, self._text, self._read = name, text, read
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing: it is not read before it must be."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The values of now."""
+        values = self._read()
+        labels = [] if "" in values else ["model_name"]
+        family = GaugeMetricFamily(self._name, self._text, labels=labels)
+        for model, value in values.items():
+            family.add_metric([model] if labels else [], value)
+        yield family

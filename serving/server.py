@@ -7,18 +7,17 @@ import contextlib
 import functools
 import gc
 import logging
-import os
 import pathlib
 import signal
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 
 import uvicorn
 from starlette.applications import Starlette
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from serving import watchdog
 from serving.access_log import AccessLog
 from serving.engine.batching_settings import BatchingSettings
 from serving.engine.models import Models
@@ -37,7 +36,7 @@ from serving.teaching.teachers import Teachers
 # How often health asks the models whether all are available.
 _HEALTH_SECONDS = 0.25
 # Of the time to stop: for the requests in progress. The rest is for what they leave behind.
-_ANSWERING_SHARE = 0.8
+_ANSWERING_SHARE = 0.85
 
 _logger = logging.getLogger(__name__)
 
@@ -85,7 +84,12 @@ class Server:
                 raise StartError(
                     f"Model {model.name} needs a folder of versions. Received: {model.base_path}"
                 )
-        routes = rows_api.routes(self.models, self._teachers)
+        if self._teachers is not None:
+            self._metrics.show("taught_rows", "Rows that were taught.", self._teachers.rows)
+            self._metrics.show(
+                "teaching_queue_length", "Requests that wait to teach.", self._teachers.waiting
+            )
+        routes = rows_api.routes(self.models, self._teachers, self._metrics)
         if settings.page:
             routes += page.routes(self.models, self._teachers)
         open_paths = page.OPEN_PATHS if settings.page else frozenset()
@@ -127,12 +131,12 @@ class Server:
 
     async def stop(self) -> None:
         """Becomes unready, finishes what is in progress within the time limit, frees the models."""
-        seconds = _ANSWERING_SHARE * self._settings.shutdown_timeout
+        seconds = _seconds_to_answer(self._settings)
         self.app.state.closing = True
         self._health_task.cancel()
         self._http.should_exit = True
         try:
-            async with asyncio.timeout(self._settings.shutdown_timeout):
+            async with asyncio.timeout(watchdog.time_left(self._settings.shutdown_timeout)):
                 await asyncio.gather(self._http_task, self._grpc.stop(seconds))
                 await self.models.close()
         except TimeoutError:
@@ -171,15 +175,11 @@ async def run(
     gc.set_threshold(100_000, 20, 20)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # Threads that do not end, in TensorFlow for one, would keep the process. What was taught is on
-    # disk before it is acknowledged.
-    watchdog = threading.Timer(settings.shutdown_timeout, _leave)
-    watchdog.daemon = True
 
     def begin_to_stop() -> None:
         if not stop.is_set():
             stop.set()
-            watchdog.start()
+            watchdog.end_within(settings.shutdown_timeout)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, begin_to_stop)
@@ -198,12 +198,6 @@ async def run(
     await server.stop()
 
 
-def _leave() -> None:
-    _logger.warning("Work was still in progress when the time to stop was over")
-    logging.shutdown()
-    os._exit(1)
-
-
 async def _announce(server: Server, settings: Settings) -> None:
     while not server.models.ready:
         await asyncio.sleep(_HEALTH_SECONDS)
@@ -214,6 +208,10 @@ async def _announce(server: Server, settings: Settings) -> None:
         f"gRPC at {host}:{server.grpc_port}",
         flush=True,
     )
+
+
+def _seconds_to_answer(settings: Settings) -> float:
+    return _ANSWERING_SHARE * watchdog.time_left(settings.shutdown_timeout)
 
 
 class _HttpServer(uvicorn.Server):
@@ -241,7 +239,7 @@ def _uvicorn_config(
         server_header=False,
         timeout_keep_alive=75,
         # uvicorn declares whole seconds, and passes them on.
-        timeout_graceful_shutdown=_ANSWERING_SHARE * settings.shutdown_timeout,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=_seconds_to_answer(settings),  # type: ignore[arg-type]
     )
     config.load()
     config.ssl = certificate.context if certificate else None

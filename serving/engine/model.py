@@ -67,6 +67,11 @@ class Model:
         """The numbers of the versions that are AVAILABLE."""
         return self._served.keys()
 
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for a batch of one of the versions."""
+        return sum(version.queued_rows for version in self._served.values())
+
     def states(self) -> list[VersionState]:
         """All versions seen, newest first."""
         return sorted(self._states.values(), key=lambda state: -state.version)

@@ -103,6 +103,10 @@ class Models:
         served = [model.served() is not None for model in self._models.values()]
         return bool(served) and all(served)
 
+    def queued_rows(self) -> dict[str, int]:
+        """By model, the rows of requests that wait for a batch."""
+        return {name: model.queued_rows for name, model in self._models.items()}
+
     @contextlib.contextmanager
     def use(
         self, name: str, version: int | None = None, label: str | None = None

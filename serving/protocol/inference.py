@@ -23,6 +23,7 @@ from serving.errors import ServingError, invalid
 from serving.metrics import Metrics
 from serving.protocol import example_results, request_checks
 from serving.protocol.request_checks import DEFAULT_SIGNATURE, Question
+from serving.protocol.room import Room
 from serving.protocol.work import Work
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
@@ -42,9 +43,12 @@ class Inference:
     Belongs to the event loop. Deadlines are points of `time.monotonic()`, or None.
     """
 
-    def __init__(self, models: Models, limits: request_checks.Limits, metrics: Metrics) -> None:
+    def __init__(
+        self, models: Models, limits: request_checks.Limits, metrics: Metrics, room: Room
+    ) -> None:
         self.models = models
         self.limits = limits
+        self.room = room
         self.work = Work()
         self._metrics = metrics
 

@@ -33,13 +33,15 @@ class Work:
     """A few processes and threads, which requests take in turn. Belongs to the event loop.
 
     Processes start when they are first needed, and again after one was ended. Deadlines are points
-    of `time.monotonic()`, which event loops keep, or None.
+    of `time.monotonic()`, which event loops keep, or None. `waiting` counts the requests that are
+    read, or wait for it.
     """
 
     def __init__(self, processes: int = 2) -> None:
         self._free = asyncio.Semaphore(processes)
         # So that one is left for those that do not take long.
         self._free_for_large = asyncio.Semaphore(max(1, processes - 1))
+        self.waiting = 0
         self._idle: list[_Process] = []
         self._readers = concurrent.futures.ThreadPoolExecutor(processes, "read")
         self._writers = concurrent.futures.ThreadPoolExecutor(processes, "write")
@@ -59,12 +61,15 @@ class Work:
         """
         if size <= SMALL:
             return function(*arguments)
+        self.waiting += 1
         try:
             large = self._free_for_large if size > LARGE else contextlib.nullcontext()
             async with asyncio.timeout_at(deadline), large, self._free:
                 return await self._in_process(function, arguments)
         except TimeoutError:
             raise deadline_exceeded() from None
+        finally:
+            self.waiting -= 1
 
     async def write(
         self, size: int, deadline: float | None, function: Callable[..., _T], *arguments: Any

@@ -24,6 +24,8 @@ from typing import IO, Any
 MEMORY = 3 << 29
 TOO_MUCH = f"The request is too complex: reading it takes more than {MEMORY >> 20} MiB of memory"
 
+_PR_SET_PDEATHSIG = 1
+
 
 def send(file: IO[bytes], value: Any) -> None:
     """Writes a value; large buffers are not copied."""
@@ -55,7 +57,9 @@ def main() -> None:
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(5)
+    # What still runs when the server ends, ends with it.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(10)
     _leave_out_tensorflow()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     while True:

@@ -56,6 +56,27 @@ def read_rows(body: bytes, limits: Limits) -> Sequence[NewRow]:
             'Expected {"rows": [{"image_bytes": {"b64": "..."}, "label": "..."}, ...]} '
             "with at least one row"
         )
+    return _read(rows, limits)
+
+
+def read_lines(body: bytes, limits: Limits) -> Sequence[NewRow]:
+    """The rows of a body of lines, each a row in JSON, as they are exported.
+
+    Raises:
+        ServingError: as `read_rows`.
+    """
+    rows = [json_text.parse(line) for line in body.splitlines() if line.strip()]
+    if not rows:
+        raise invalid('Expected lines {"image_bytes": {"b64": "..."}, "label": "..."}')
+    for row in rows:
+        if isinstance(row, dict):
+            # They get others.
+            row.pop("id", None)
+            row.pop("time", None)
+    return _read(rows, limits)
+
+
+def _read(rows: Sequence[Any], limits: Limits) -> Sequence[NewRow]:
     if len(rows) > MOST_ROWS:
         raise invalid(f"At most {MOST_ROWS} rows a request. Received: {len(rows)}")
     taken: list[NewRow] = []

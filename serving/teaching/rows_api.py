@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -11,102 +13,138 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.engine.models import Models
 from serving.errors import ServingError, invalid
+from serving.metrics import Metrics
 from serving.protocol import tokens
+from serving.protocol.http.answers import refusal
 from serving.protocol.http.guard import DEADLINE
 from serving.teaching.export_facts import read_export_facts
-from serving.teaching.new_rows import RowsRefusedError, normalized, read_rows
+from serving.teaching.new_rows import RowsRefusedError, normalized, read_lines, read_rows
 from serving.teaching.taught_rows import StoredRow
 from serving.teaching.teacher import Teacher
 from serving.teaching.teachers import Teachers
 
 PATH = "/v1/models/{name:path}/rows"
+# One JSON object a line (https://github.com/ndjson/ndjson-spec): needs no library on either side,
+# can be read line by line, and holds rows as the API has them.
+LINES = "application/x-ndjson"
 DEFAULT_PAGE = 100
 LONGEST_PAGE = 1000
 
+_Endpoint = Callable[[Request, Teacher], Awaitable[ASGIApp]]
 
-def routes(models: Models, teachers: Teachers | None) -> list[Route]:
+
+def routes(models: Models, teachers: Teachers | None, measured: Metrics) -> list[Route]:
     """The routes; without teachers they answer that the server does not teach."""
-    api = RowsApi(models, teachers)
+    api = RowsApi(models, teachers, measured)
     return [
-        Route(PATH, api.teach, methods=["POST"]),
-        Route(PATH, api.list, methods=["GET"]),
-        Route(PATH, api.forget_label, methods=["DELETE"]),
-        Route(PATH + "/{row}", api.show, methods=["GET"]),
-        Route(PATH + "/{row}", api.forget, methods=["DELETE"]),
+        Route(path, api.answering(endpoint), methods=[method])
+        for path, method, endpoint in (
+            (PATH, "POST", api.teach),
+            (PATH, "GET", api.list),
+            (PATH, "DELETE", api.forget_label),
+            (f"{PATH}:export", "GET", api.export),
+            (f"{PATH}/{{row}}", "GET", api.show),
+            (f"{PATH}/{{row}}", "DELETE", api.forget),
+        )
     ]
 
 
 class RowsApi:
     """The endpoints. Raised errors are answered as `{"error": ...}` with their HTTP status."""
 
-    def __init__(self, models: Models, teachers: Teachers | None) -> None:
+    def __init__(self, models: Models, teachers: Teachers | None, measured: Metrics) -> None:
         self._models = models
         self._teachers = teachers
+        self._metrics = measured
 
-    async def teach(self, request: Request) -> Response:
-        """`{"rows": [{"image_bytes": {"b64": ...}, "label": ..., "source"?: ...}]}` -> `{"ids"}`."""
-        try:
-            teacher = self._teacher(request)
-            body = await request.body()
-            inference, deadline = request.app.state.inference, request.scope.get(DEADLINE)
-            rows = await inference.work.read(len(body), deadline, read_rows, body, inference.limits)
-            ids = await asyncio.wrap_future(teacher.teach(rows))
-        except ServingError as error:
-            return _refusal(error)
-        return _json({"ids": ids})
+    def answering(self, endpoint: _Endpoint) -> Callable[[Request], Awaitable[ASGIApp]]:
+        """The endpoint with the model's teacher; errors are answered, changes counted."""
 
-    async def list(self, request: Request) -> Response:
-        """A page of rows: `?after=ID&limit=N`; `next_after` is there unless it is the last."""
-        try:
-            teacher = self._teacher(request)
-            after = _number(request, "after", highest=-2)
-            limit = _number(request, "limit", lowest=1, highest=LONGEST_PAGE) or DEFAULT_PAGE
-            rows = await asyncio.to_thread(teacher.store.page, after, limit + 1)
-            total = await asyncio.to_thread(teacher.store.__len__)
-        except ServingError as error:
-            return _refusal(error)
+        @functools.wraps(endpoint)
+        async def answer(request: Request) -> ASGIApp:
+            status = grpc.StatusCode.CANCELLED
+            try:
+                response = await endpoint(request, self._teacher(request))
+                status = grpc.StatusCode.OK
+            except ServingError as error:
+                status, response = error.code, _refusal(error)
+            finally:
+                model = request.path_params["name"]
+                if request.method != "GET" and model in self._models.names:
+                    self._metrics.observe_teaching(model, status.name)
+            return response
+
+        return answer
+
+    async def teach(self, request: Request, teacher: Teacher) -> Response:
+        """`{"rows": [{"image_bytes": {"b64": ...}, "label": ..., "source"?: ...}]}` -> `{"ids"}`.
+
+        Or the rows as lines (`Content-Type: application/x-ndjson`), as `export` gives them.
+        """
+        body = await request.body()
+        lines = request.headers.get("content-type", "").partition(";")[0].strip() == LINES
+        inference, deadline = request.app.state.inference, request.scope.get(DEADLINE)
+        rows = await inference.work.read(
+            len(body), deadline, read_lines if lines else read_rows, body, inference.limits
+        )
+        return _json({"ids": await asyncio.wrap_future(teacher.teach(rows))})
+
+    async def list(self, request: Request, teacher: Teacher) -> Response:
+        """A page of rows: `?after=ID&limit=N&label=NAME`; `next_after` unless it is the last."""
+        limit = _limit(request) or DEFAULT_PAGE
+        label = _label(request)
+        rows = await asyncio.to_thread(teacher.store.page, _after(request), limit + 1, label)
+        total = await asyncio.to_thread(teacher.store.count, label)
         page = {"rows": [_described(row) for row in rows[:limit]], "total": total}
         if len(rows) > limit:
             page["next_after"] = rows[limit - 1].id
         return _json(page)
 
-    async def show(self, request: Request) -> Response:
+    async def export(self, request: Request, teacher: Teacher) -> ASGIApp:
+        """Rows with their images, a line of JSON each: `?after=ID&limit=N&label=NAME`."""
+        after, limit, label = _after(request), _limit(request), _label(request)
+        # A store that cannot be read says so before the answer begins.
+        found = await asyncio.to_thread(teacher.store.read_next, after, label)
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal found, limit
+            headers = [(b"content-type", LINES.encode())]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while found is not None and limit != 0:
+                line = await asyncio.to_thread(_line, *found)
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+                limit = None if limit is None else limit - 1
+                found = await asyncio.to_thread(teacher.store.read_next, found[0].id, label)
+            await send({"type": "http.response.body", "body": b""})
+
+        return answer
+
+    async def show(self, request: Request, teacher: Teacher) -> Response:
         """One row with its image."""
-        try:
-            teacher = self._teacher(request)
-            found = await asyncio.to_thread(teacher.store.read, _row_id(request))
-        except ServingError as error:
-            return _refusal(error)
+        found = await asyncio.to_thread(teacher.store.read, _row_id(request))
         if found is None:
-            return _refusal(_no_row(request))
-        row, image = found
-        encoded = {"b64": base64.b64encode(image).decode("ascii")}
-        return _json(_described(row) | {"image_bytes": encoded})
+            raise _no_row(request)
+        return Response(await asyncio.to_thread(_line, *found), media_type="application/json")
 
-    async def forget(self, request: Request) -> Response:
+    async def forget(self, request: Request, teacher: Teacher) -> Response:
         """Deletes one row."""
-        try:
-            deleted = await asyncio.wrap_future(self._teacher(request).forget(_row_id(request)))
-        except ServingError as error:
-            return _refusal(error)
-        return _json({"deleted": deleted}) if deleted else _refusal(_no_row(request))
-
-    async def forget_label(self, request: Request) -> Response:
-        """Deletes all rows of a label: `?label=NAME`."""
-        try:
-            teacher = self._teacher(request)
-            if "label" not in request.query_params:
-                raise invalid(
-                    "Say which rows to delete: /rows/ID, or /rows?label=NAME for all of a label"
-                )
-            label = normalized(request.query_params["label"])
-            deleted = await asyncio.wrap_future(teacher.forget_label(label))
-        except ServingError as error:
-            return _refusal(error)
+        deleted = await asyncio.wrap_future(teacher.forget(_row_id(request)))
+        if not deleted:
+            raise _no_row(request)
         return _json({"deleted": deleted})
+
+    async def forget_label(self, request: Request, teacher: Teacher) -> Response:
+        """Deletes all rows of a label: `?label=NAME`."""
+        label = _label(request)
+        if label is None:
+            raise invalid(
+                "Say which rows to delete: /rows/ID, or /rows?label=NAME for all of a label"
+            )
+        return _json({"deleted": await asyncio.wrap_future(teacher.forget_label(label))})
 
     def _teacher(self, request: Request) -> Teacher:
         """The teacher of the model in the path.
@@ -151,6 +189,19 @@ def _number(
     return number
 
 
+def _after(request: Request) -> int | None:
+    return _number(request, "after", highest=-2)
+
+
+def _limit(request: Request) -> int | None:
+    return _number(request, "limit", lowest=1, highest=LONGEST_PAGE)
+
+
+def _label(request: Request) -> str | None:
+    label = request.query_params.get("label")
+    return None if label is None else normalized(label)
+
+
 def _row_id(request: Request) -> int:
     row = _integer(request.path_params["row"])
     if row is None or not -(2**63) <= row < 2**63:
@@ -168,6 +219,14 @@ def _described(row: StoredRow) -> dict[str, Any]:
     return {"id": row.id, "label": row.label, "source": row.source, "time": row.time}
 
 
+def _line(row: StoredRow, image: bytes) -> bytes:
+    """A row with its image in JSON, and the end of the line."""
+    encoded = {"b64": base64.b64encode(image).decode("ascii")}
+    return orjson.dumps(
+        _described(row) | {"image_bytes": encoded}, option=orjson.OPT_APPEND_NEWLINE
+    )
+
+
 def _no_row(request: Request) -> ServingError:
     return ServingError(
         grpc.StatusCode.NOT_FOUND,
@@ -176,15 +235,12 @@ def _no_row(request: Request) -> ServingError:
     )
 
 
-def _json(value: dict[str, Any], status: int = 200, headers: dict | None = None) -> Response:
-    return Response(orjson.dumps(value), status, headers, "application/json")
+def _json(value: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")
 
 
 def _refusal(error: ServingError) -> Response:
-    body: dict[str, Any] = {"error": error.message}
-    if isinstance(error, RowsRefusedError):
-        body["rows"] = [
-            {"index": index, "error": reason} for index, reason in sorted(error.reasons.items())
-        ]
-    headers = {} if error.retry_after is None else {"Retry-After": str(round(error.retry_after))}
-    return _json(body, error.http_status, headers)
+    if not isinstance(error, RowsRefusedError):
+        return refusal(error)
+    rows = [{"index": index, "error": reason} for index, reason in sorted(error.reasons.items())]
+    return refusal(error, rows=rows)

@@ -173,8 +173,14 @@ class TaughtRows:
             yield
 
     def __len__(self) -> int:
+        return self.count()
+
+    def count(self, label: str | None = None) -> int:
+        """How many rows there are, of a label or of all."""
         with self._lock, self._errors():
-            return self._connection.execute("SELECT count(*) FROM rows").fetchone()[0]
+            where, values = _of_label(label)
+            found = self._connection.execute(f"SELECT count(*) FROM rows WHERE {where}", values)
+            return found.fetchone()[0]
 
     def id_of(self, digest: bytes) -> int | None:
         """The row that holds the image of that digest."""
@@ -225,20 +231,32 @@ class TaughtRows:
         """Every row in the order of teaching."""
         return self.page(after=None, limit=-1)
 
-    def page(self, after: int | None, limit: int) -> list[StoredRow]:
-        """At most `limit` rows in the order of teaching, from the one after id `after`."""
+    def page(self, after: int | None, limit: int, label: str | None = None) -> list[StoredRow]:
+        """At most `limit` rows, of a label or of all, in the order of teaching after id `after`."""
         with self._lock, self._errors():
+            where, values = _of_label(label)
             found = self._connection.execute(
-                "SELECT id, label, source, time FROM rows WHERE id < ? ORDER BY id DESC LIMIT ?",
-                (0 if after is None else after, limit),
+                f"SELECT id, label, source, time FROM rows WHERE {where} AND id < ? "
+                "ORDER BY id DESC LIMIT ?",
+                (*values, 0 if after is None else after, limit),
             )
             return [StoredRow(*row) for row in found]
 
     def read(self, row_id: int) -> tuple[StoredRow, bytes] | None:
         """A row and its image; None if there is no such row."""
+        return self._read("id = ?", row_id)
+
+    def read_next(self, after: int | None, label: str | None) -> tuple[StoredRow, bytes] | None:
+        """The first row, of a label or of all, after id `after`, and its image; None at the end."""
+        where, values = _of_label(label)
+        return self._read(f"{where} AND id < ?", *values, 0 if after is None else after)
+
+    def _read(self, where: str, *values: int | str) -> tuple[StoredRow, bytes] | None:
         with self._lock, self._errors():
             row = self._connection.execute(
-                "SELECT id, label, source, time, image FROM rows WHERE id=?", (row_id,)
+                f"SELECT id, label, source, time, image FROM rows WHERE {where} "
+                "ORDER BY id DESC LIMIT 1",
+                values,
             ).fetchone()
         return None if row is None else (StoredRow(*row[:4]), row[4])
 
@@ -260,3 +278,8 @@ class TaughtRows:
         """Closes the file and gives up its lock."""
         with self._lock:
             self._connection.close()
+
+
+def _of_label(label: str | None) -> tuple[str, tuple[str, ...]]:
+    """A condition of SQL, and its values."""
+    return ("1", ()) if label is None else ("label = ?", (label,))

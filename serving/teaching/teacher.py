@@ -101,6 +101,11 @@ class Teacher:
         with self._lock:
             self._versions = [one for one in self._versions if one.servable is not servable]
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return self._requests.qsize()
+
     def teach(self, rows: Sequence[NewRow]) -> Future[list[int]]:
         """Teaches all of the rows or none; the future has their ids, once they are visible.
 

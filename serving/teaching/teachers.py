@@ -50,6 +50,14 @@ class Teachers:
         """The teacher of a model; None if no version of it could be taught so far."""
         return self._teachers.get(model)
 
+    def rows(self) -> dict[str, int]:
+        """By model, how many rows it was taught."""
+        return {model: len(teacher.store) for model, teacher in self._teachers.items()}
+
+    def waiting(self) -> dict[str, int]:
+        """By model, the requests that wait for its teacher."""
+        return {model: teacher.waiting for model, teacher in self._teachers.items()}
+
     def close(self) -> None:
         """Finishes what was asked for, and closes all stores."""
         with self._lock:

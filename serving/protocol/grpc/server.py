@@ -1,4 +1,4 @@
-"""The gRPC port: services, health, token and limits."""
+"""The gRPC port: services, health, reflection, token and limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.access_log import AccessLog
 from serving.metrics import Metrics
 from serving.protocol import tokens
 from serving.protocol.certificates import Certificate
-from serving.protocol.grpc import services
+from serving.protocol.grpc import reflected, services
 from serving.protocol.inference import Inference
 from serving.protocol.open_files import most_connections
 from serving.settings import Settings
@@ -35,13 +35,16 @@ class GrpcServer:
         log: AccessLog | None = None,
         certificate: Certificate | None = None,
     ) -> None:
-        """Binds the port; `log` gets all calls but those of health.
+        """Binds the port; `log` gets all calls but those of health and reflection.
 
         Raises:
             RuntimeError: if the port cannot be bound.
         """
         self._server = grpc.aio.server(
-            interceptors=[*([_LogInterceptor(log)] if log else []), _TokenInterceptor(settings)],
+            interceptors=[
+                *([_LogInterceptor(log)] if log else []),
+                _TokenInterceptor(settings, metrics),
+            ],
             maximum_concurrent_rpcs=settings.most_requests,
             options=[
                 ("grpc.max_receive_message_length", settings.largest_message),
@@ -57,8 +60,9 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(
             (
                 services.handlers(services.PredictionService(inference, metrics, settings)),
-                services.handlers(services.ModelService(inference.models)),
+                services.handlers(services.ModelService(inference.models, inference.room)),
                 _health_handlers(self._health),
+                reflected.handlers(),
             )
         )
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -87,7 +91,7 @@ class GrpcServer:
 
 
 class _LogInterceptor(grpc.aio.ServerInterceptor):
-    """Writes calls to the access log, refused ones too; health is not told of."""
+    """Writes calls to the access log, refused ones too; health and reflection are not told of."""
 
     def __init__(self, log: AccessLog) -> None:
         self._log = log
@@ -100,10 +104,9 @@ class _LogInterceptor(grpc.aio.ServerInterceptor):
         """The handler of a call, which writes when it has answered."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None or method.startswith(_HEALTH):
+        if handler is None or not handler.unary_unary or method.startswith(_HEALTH):
             return handler
         metadata: dict[str, Any] = dict(handler_call_details.invocation_metadata)
-        # All methods but those of health are of this kind.
         answer: Any = handler.unary_unary
 
         async def logged(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -131,8 +134,9 @@ class _LogInterceptor(grpc.aio.ServerInterceptor):
 class _TokenInterceptor(grpc.aio.ServerInterceptor):
     """Refuses calls without the token that they need; health needs none."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
+        self._metrics = metrics
 
     async def intercept_service(
         self,
@@ -146,17 +150,19 @@ class _TokenInterceptor(grpc.aio.ServerInterceptor):
         if method.startswith(_HEALTH):
             return await continuation(handler_call_details)
         if not tokens.may_ask(authorization, self._settings):
-            return _refusal(tokens.NEEDED)
+            return self._refusal(tokens.NEEDED)
         if method == _ADMINISTERS and not tokens.may_administer(authorization, self._settings):
-            return _refusal(tokens.ADMIN_NEEDED)
+            return self._refusal(tokens.ADMIN_NEEDED)
         return await continuation(handler_call_details)
 
+    def _refusal(self, message: str) -> grpc.RpcMethodHandler:
+        status = grpc.StatusCode.UNAUTHENTICATED
 
-def _refusal(message: str) -> grpc.RpcMethodHandler:
-    async def refuse(request: bytes, context: grpc.aio.ServicerContext) -> NoReturn:
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
+        async def refuse(request: bytes, context: grpc.aio.ServicerContext) -> NoReturn:
+            self._metrics.observe_refusal("GRPC", status.name)
+            await context.abort(status, message)
 
-    return grpc.unary_unary_rpc_method_handler(refuse)
+        return grpc.unary_unary_rpc_method_handler(refuse)
 
 
 def _health_handlers(health: health_aio.HealthServicer) -> grpc.GenericRpcHandler:

@@ -32,6 +32,7 @@ from serving.protocol import model_info
 from serving.protocol.grpc import messages
 from serving.protocol.inference import Inference, Task
 from serving.protocol.request_checks import DEFAULT_SIGNATURE
+from serving.protocol.room import Room
 from serving.settings import Settings
 
 # Messages travel in HTTP/2 headers, of which clients take 8 KiB.
@@ -71,7 +72,9 @@ def _answers(kind: type[Message], *, whole: bool = False) -> Callable[[_Method],
                 if whole and len(raw) > _LARGEST_WHOLE:
                     raise invalid(f"A {name} request may have at most {_LARGEST_WHOLE} bytes")
                 request = messages.parse(kind, raw if whole else messages.first_field(raw))
-                response = await method(self, _Call(request, raw, self.deadline(context)))
+                with self.room.share() as take:
+                    take(len(raw))
+                    response = await method(self, _Call(request, raw, self.deadline(context)))
                 status = grpc.StatusCode.OK
                 return response
             except ServingError as error:
@@ -101,6 +104,7 @@ class PredictionService:
     METHODS = ("Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata")
 
     def __init__(self, inference: Inference, metrics: Metrics, settings: Settings) -> None:
+        self.room = inference.room
         self._inference = inference
         self._work = inference.work
         self._metrics = metrics
@@ -221,7 +225,8 @@ class ModelService:
     NAME = "tensorflow.serving.ModelService"
     METHODS = ("GetModelStatus", "HandleReloadConfigRequest")
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, room: Room) -> None:
+        self.room = room
         self._models = models
 
     @_answers(get_model_status_pb2.GetModelStatusRequest, whole=True)

@@ -8,13 +8,16 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
+import grpc
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.errors import ServingError
 from serving.protocol import tokens
 from serving.protocol.http import request_body
-from serving.protocol.http.answers import json_error
+from serving.protocol.http.answers import json_error, refusal
 from serving.protocol.http.visitors import Visitors
+from serving.protocol.room import Room
 from serving.protocol.work import LARGE, SMALL, Work
 from serving.settings import Settings
 
@@ -37,28 +40,39 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, work: Work, open_paths: frozenset[str] = frozenset()
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        work: Work,
+        room: Room,
+        on_refusal: Callable[[int], None],
+        open_paths: frozenset[str] = frozenset(),
     ) -> None:
-        """`open_paths` need no token and have no limits, as `OPEN_PATHS`; `work` decompresses."""
+        """`open_paths` need no token and have no limits, as `OPEN_PATHS`; `work` decompresses.
+
+        `on_refusal` is told the status of each request that does not come to the application.
+        """
         self._app = app
         self._settings = settings
         self._work = work
         self._open_paths = OPEN_PATHS | open_paths
         self._visitors = Visitors(settings)
         self._active = 0
-        self._room = request_body.Room(settings.largest_bodies)
+        self._room = room
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         answer = _Answer(send, self._cors_headers() if self._settings.cors else ())
         headers = dict(scope["headers"])
-        refusal = self._visitors.refuse(scope, headers)
-        if not refusal and scope["path"] in self._open_paths:
+        refused = self._visitors.refuse(scope, headers)
+        if not refused and scope["path"] in self._open_paths:
             await self._app(scope, receive, answer.send)
             return
-        refusal = refusal or self._refuse(scope, headers)
-        if refusal:
-            await refusal(scope, receive, answer.send)
+        refused = refused or self._refuse(scope, headers)
+        if refused:
+            self._on_refusal(refused.status_code)
+            await refused(scope, receive, answer.send)
             return
         self._active += 1
         try:
@@ -67,8 +81,11 @@ class Guard:
         except request_body.Disconnected:
             pass
         except request_body.BodyError as error:
-            retry = {"Retry-After": "1"} if error.status == 503 else None
-            await json_error(error.status, error.message, retry)(scope, receive, answer.send)
+            self._on_refusal(error.status)
+            await json_error(error.status, error.message)(scope, receive, answer.send)
+        except ServingError as error:
+            self._on_refusal(error.http_status)
+            await refusal(error)(scope, receive, answer.send)
         except Exception:
             _logger.exception("%s %r failed", scope["method"], scope["path"])
             if not answer.started:
@@ -83,7 +100,11 @@ class Guard:
         if not tokens.may_ask(authorization, self._settings):
             return json_error(401, tokens.NEEDED, {"WWW-Authenticate": "Bearer"})
         if self._active >= self._settings.most_requests:
-            return json_error(429, "Too many requests at a time", {"Retry-After": "1"})
+            return refusal(
+                ServingError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many requests at a time", retry_after=1
+                )
+            )
         return None
 
     async def _guarded(

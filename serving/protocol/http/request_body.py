@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from starlette.types import Receive
 
@@ -26,36 +25,6 @@ class BodyError(Exception):
 
 class Disconnected(Exception):
     """The client went away before its request was complete."""
-
-
-class Room:
-    """How many bytes the bodies of all requests may have together. Belongs to one event loop."""
-
-    def __init__(self, size: int) -> None:
-        self._size = self._free = size
-
-    @contextlib.contextmanager
-    def share(self) -> Iterator[Callable[[int], None]]:
-        """A function that takes so many bytes more for one request, until the block ends.
-
-        It raises BodyError, 503, if they are not free.
-        """
-        taken = 0
-
-        def take(count: int) -> None:
-            nonlocal taken
-            if count > self._free:
-                raise BodyError(
-                    503,
-                    f"The requests in progress have {self._size} bytes already; try again later",
-                )
-            self._free -= count
-            taken += count
-
-        try:
-            yield take
-        finally:
-            self._free += taken
 
 
 async def read(

@@ -29,18 +29,20 @@ from serving.access_log import AccessLog
 from serving.engine.models import Models
 from serving.errors import ServingError, invalid
 from serving.protocol import model_info
-from serving.protocol.http.answers import json_error
+from serving.protocol.http.answers import refusal
 from serving.protocol.http.guard import DEADLINE, Guard
 from serving.protocol.http.logged import Logged
 from serving.protocol.inference import Inference
 from serving.protocol.request_checks import Limits, Question
 from serving.protocol.rest import json_outputs, openapi, uploads
 from serving.protocol.rest.json_requests import read_examples, read_predict
+from serving.protocol.room import Room
 from serving.settings import Settings
 
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _POST = re.compile(
-    rf"{_MODEL}:(classify|regress|predict|embed|neighbours)", re.IGNORECASE | re.ASCII
+    rf"{_MODEL}:(classify|regress|predict|embed|neighbours)(?:\?k=(\d{{1,9}}))?",
+    re.IGNORECASE | re.ASCII,
 )
 _GET = re.compile(
     r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?(?:/(metadata))?",
@@ -78,7 +80,7 @@ def build_app(
     """
     measured = measured or metrics.Metrics()
     limits = Limits(settings.most_rows, settings.most_pixels, settings.most_total_pixels)
-    inference = Inference(models, limits, measured)
+    inference = Inference(models, limits, measured, Room(settings.largest_bodies))
     routes = [
         *extra_routes,
         Route("/healthz", _healthz),
@@ -96,7 +98,14 @@ def build_app(
         routes=routes,
         middleware=[
             *([Middleware(Logged, log=log)] if log else []),
-            Middleware(Guard, settings=settings, work=inference.work, open_paths=open_paths),
+            Middleware(
+                Guard,
+                settings=settings,
+                work=inference.work,
+                room=inference.room,
+                on_refusal=lambda status: measured.observe_refusal("REST", str(status)),
+                open_paths=open_paths,
+            ),
         ],
     )
     app.router.redirect_slashes = False
@@ -105,6 +114,17 @@ def build_app(
     app.state.inference = inference
     app.state.settings = settings
     app.state.closing = False
+    measured.show("queued_rows", "Rows that wait for a batch.", models.queued_rows)
+    measured.show(
+        "reading_queue_length",
+        "Large requests that are read, or wait for it.",
+        lambda: {"": inference.work.waiting},
+    )
+    measured.show(
+        "request_bytes",
+        "Bytes that the requests in progress hold.",
+        lambda: {"": inference.room.taken},
+    )
     return app
 
 
@@ -127,12 +147,7 @@ class RestApi:
             try:
                 answer = await self._answer(Request(scope, receive), target)
             except ServingError as error:
-                retry = error.retry_after
-                response = json_error(
-                    error.http_status,
-                    error.message,
-                    {"Retry-After": f"{max(1, round(retry))}"} if retry is not None else None,
-                )
+                response = refusal(error)
             else:
                 known = answer.version is not None
                 headers = {"X-Model-Version": str(answer.version)} if known else None
@@ -153,6 +168,8 @@ class RestApi:
         # What neither answers nor fails was cancelled.
         start, status = time.perf_counter(), grpc.StatusCode.CANCELLED
         try:
+            if match[5] and verbs[verb] not in (self._predict, self._upload):
+                raise invalid(f"k does not belong to {verb}")
             answer = await verbs[verb](spec, request, request.scope.get(DEADLINE))
             status = grpc.StatusCode.OK
             return answer
@@ -188,6 +205,7 @@ class RestApi:
                 len(body), deadline, read_predict, body, dict(version.signatures), ask.limits
             )
             outputs = await ask.predict(version, question, deadline)
+            outputs = json_outputs.nearest(_k(request), question.signature_name, outputs)
             numbers = sum(np.size(array) for array in outputs.values())
             write = json_outputs.write_rows if in_rows else json_outputs.write_columns
             return Answer(await work.write(numbers, deadline, write, outputs), version.version)
@@ -225,7 +243,8 @@ class RestApi:
                 if isinstance(question, ServingError):
                     return question
                 try:
-                    return await ask.predict(version, question, deadline)
+                    outputs = await ask.predict(version, question, deadline)
+                    return json_outputs.nearest(_k(request), name, outputs)
                 except ServingError as error:
                     if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
                         raise
@@ -251,6 +270,11 @@ def _spec(match: re.Match[str]) -> ModelSpec:
     if match[3]:
         spec.version_label = unquote(match[3])
     return spec
+
+
+def _k(request: Request) -> int | None:
+    given = request.query_params.get("k")
+    return None if given is None else int(given)
 
 
 def _healthz(request: Request) -> Response:

@@ -21,6 +21,24 @@ from serving.protocol.example_results import Classes
 _PIECE = 1 << 18
 
 
+def nearest(
+    k: int | None, signature_name: str, outputs: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The first k classes or neighbours of each row; all of them where k is None.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for more than there are, or outputs that are neither.
+    """
+    if k is None:
+        return outputs
+    if not signature_name.startswith(("neighbours", "classify")):
+        raise invalid(f"k belongs to neighbours and classify. Received: {signature_name}")
+    most = min((array.shape[1] for array in outputs.values() if array.ndim == 2), default=0)
+    if not 1 <= k <= most:
+        raise invalid(f"k is 1 to {most}, as many as the export gives. Received: {k}")
+    return {name: array[:, :k] for name, array in outputs.items()}
+
+
 def write_rows(outputs: Mapping[str, np.ndarray]) -> bytes:
     """`{"predictions": [...]}`: a value for each row, or an object where outputs are many.
 

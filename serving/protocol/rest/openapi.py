@@ -16,6 +16,7 @@ _VERBS = {
     "neighbours": "Nearest rows of images, by the signature neighbours_bytes",
 }
 _OF_IMAGES = ("classify", "embed", "neighbours")
+_OF_BEST = ("predict", "classify", "neighbours")
 _OF_JSON = ("predict", "classify", "regress")
 
 
@@ -33,13 +34,24 @@ def describe(settings: Settings) -> dict[str, Any]:
         for verb, summary in _VERBS.items():
             kinds = [*(["application/json"] if verb in _OF_JSON else [])]
             kinds += ["image/*", "multipart/form-data"] if verb in _OF_IMAGES else []
-            paths[f"{served}:{verb}"] = {"post": _operation(summary, served, kinds)}
+            k = ("k",) if verb in _OF_BEST else ()
+            paths[f"{served}:{verb}"] = {"post": _operation(summary, served, kinds, k)}
     if settings.rows_dir is not None:
         rows, row = f"{model}/rows", f"{model}/rows/{{row}}"
         paths[rows] = {
-            "get": _operation("Taught rows, in pages", rows, query=("after", "limit")),
-            "post": _operation("Teaches labelled images", rows, ["application/json"]),
+            "get": _operation("Taught rows, in pages", rows, query=("after", "limit", "label")),
+            "post": _operation(
+                "Teaches labelled images", rows, ["application/json", "application/x-ndjson"]
+            ),
             "delete": _operation("Forgets the rows of a label", rows, query=("label",)),
+        }
+        paths[f"{rows}:export"] = {
+            "get": _operation(
+                "Taught rows with their images, in lines",
+                rows,
+                query=("after", "limit", "label"),
+                answer="application/x-ndjson",
+            )
         }
         paths[row] = {
             "get": _operation("A taught row with its image", row),
@@ -58,7 +70,11 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 
 def _operation(
-    summary: str, path: str = "", kinds: list[str] | None = None, query: tuple[str, ...] = ()
+    summary: str,
+    path: str = "",
+    kinds: list[str] | None = None,
+    query: tuple[str, ...] = (),
+    answer: str = "application/json",
 ) -> dict[str, Any]:
     names = [name for name in ("model", "version", "label", "row") if f"{{{name}}}" in path]
     text = {"type": "string"}
@@ -69,7 +85,7 @@ def _operation(
             *({"name": name, "in": "query", "schema": text} for name in query),
         ],
         "responses": {
-            "200": {"description": "OK", "content": {"application/json": {"schema": _JSON}}},
+            "200": {"description": "OK", "content": {answer: {"schema": _JSON}}},
             "default": {
                 "description": "Why not",
                 "content": {"application/json": {"schema": _ERROR}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -15,6 +16,7 @@ from serving.errors import ServingError
 from serving.protocol import worker
 from serving.protocol.http.request_body import BodyError, unzip
 from serving.protocol.work import SMALL, Work
+from tests.serving.running import Running
 
 LARGE = SMALL + 1
 
@@ -127,3 +129,42 @@ def test_the_loop_goes_on_meanwhile() -> None:
         assert turns > 20
 
     run(test)
+
+
+def test_bodies_of_every_kind_are_read_in_other_processes(
+    colours_server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = colours_server.server.app.state.inference.work
+    read, in_process = [], work._in_process
+
+    async def noted(function: Callable, arguments: tuple) -> Any:
+        read.append(function.__name__)
+        return await in_process(function, arguments)
+
+    monkeypatch.setattr(work, "_in_process", noted)
+    model, large = "/v1/models/colours", b" " * SMALL
+    for path, kind, body, functions in (
+        (":predict", "", b'{"instances":[1]}', ["read_predict"]),
+        (":classify", "", b'{"examples":[{"x":1}]}', ["read_examples"]),
+        (":regress", "", b'{"examples":[{"x":1}]}', ["read_examples"]),
+        (":embed", "image/png", b"none", ["read_questions"]),
+        (":neighbours", "multipart/form-data; boundary=x", b"none", ["read_questions"]),
+        ("/rows", "", b"{}", ["read_rows"]),
+        ("/rows", "application/x-ndjson", b"{}", ["read_lines"]),
+    ):
+        read.clear()
+        colours_server.ask("POST", model + path, body + large, {"Content-Type": kind})
+        assert read == functions, path
+        read.clear()
+        zipped = {"Content-Type": kind, "Content-Encoding": "gzip"}
+        colours_server.ask("POST", model + path, gzip.compress(body + large), zipped)
+        assert read == ["unzip", *functions], path
+    with colours_server.channel() as channel:
+        for method in ("Predict", "Classify", "Regress"):
+            read.clear()
+            call = channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")
+            # The name of the model, and a field that no message has.
+            raw = b"\x0a\x09\x0a\x07colours" + b"\x7a\x80\x80\x08" + b" " * (1 << 17)
+            with pytest.raises(grpc.RpcError):
+                call(raw, timeout=60)
+            assert read == ["read_predict" if method == "Predict" else "read_examples"]

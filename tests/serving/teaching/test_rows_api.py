@@ -12,7 +12,7 @@ import grpc
 import pytest
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
-from tests.serving.running import Running, running
+from tests.serving.running import Answer, Running, running
 
 BLUE = (30, 30, 200)
 ROWS = "/v1/models/colours/rows"
@@ -203,3 +203,56 @@ def test_without_a_folder_for_rows_nothing_is_taught(exports, row) -> None:
         error = ask(server, "POST", ROWS, {"rows": [row(0)]}, status=400)["error"]
         assert "--rows-dir" in error
         assert server.ask("GET", "/").status == 404
+
+
+def test_rows_travel_as_lines(server: Running, row) -> None:
+    rows = [row(n, label="blue" if n < 2 else "sea", source=f"{n}.png") for n in range(3)]
+    ids = ask(server, "POST", ROWS, {"rows": rows})["ids"]
+    exported = server.ask("GET", f"{ROWS}:export")
+    assert exported.headers["content-type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in exported.body.splitlines()]
+    assert [line["id"] for line in lines] == ids
+    assert [{key: line[key] for key in rows[0]} for line in lines] == rows
+    pieces = [f"limit=1&after={ids[0]}", "label=sea", f"after={ids[2]}"]
+    found = [server.ask("GET", f"{ROWS}:export?{piece}").body for piece in pieces]
+    assert [body.splitlines() for body in found] == [
+        [exported.body.splitlines()[1]],
+        [exported.body.splitlines()[2]],
+        [],
+    ]
+    assert ask(server, "GET", f"{ROWS}?label=blue&limit=1")["total"] == 2
+    assert ask(server, "GET", f"{ROWS}?label=sea")["rows"][0]["id"] == ids[2]
+    for row_id in ids:
+        ask(server, "DELETE", f"{ROWS}/{row_id}")
+
+    def teach(body: bytes) -> Answer:
+        return server.ask("POST", ROWS, body, {"Content-Type": "application/x-ndjson"})
+
+    taught = teach(exported.body + b"\n")
+    assert taught.status == 200
+    assert len(json.loads(taught.body)["ids"]) == 3
+    assert server.ask("GET", f"{ROWS}:export").body.count(b"\n") == 3
+    assert teach(b"").status == teach(b"{]").status == 400
+    refused = teach(exported.body + b'{"label": "no image"}\n')
+    assert [one["index"] for one in json.loads(refused.body)["rows"]] == [3]
+
+
+def test_teaching_is_measured(exports, tmp_path, row) -> None:
+    settings = {"rows_dir": tmp_path / "rows", "metrics_path": "/metrics", "tokens": ("one",)}
+    with running({"colours": exports / "colours"}, **settings) as server:
+        own = {"Authorization": "Bearer one"}
+        for body in (json.dumps({"rows": [row(0)]}).encode(), b"{}"):
+            server.ask("POST", ROWS, body, own)
+        assert server.ask("GET", "/models").status == 401
+        page = server.ask("GET", "/metrics", headers=own).body.decode()
+    pairs = (line.rpartition(" ") for line in page.splitlines() if not line.startswith("#"))
+    lines = {name: float(value) for name, _, value in pairs}
+    prefix = ":tensorflow:serving:"
+    taught = prefix + 'teaching_request_count{model_name="colours",status='
+    assert lines[taught + '"OK"}'] == lines[taught + '"INVALID_ARGUMENT"}'] == 1
+    assert lines[prefix + 'taught_rows{model_name="colours"}'] == 1
+    assert lines[prefix + 'refused_request_count{API="REST",status="401"}'] == 1
+    for name in ("queued_rows", "teaching_queue_length"):
+        assert lines[f'{prefix}{name}{{model_name="colours"}}'] == 0
+    assert lines[prefix + "request_bytes"] == lines[prefix + "reading_queue_length"] == 0
+    assert lines["process_resident_memory_bytes"] > 1e8

@@ -9,7 +9,9 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -265,3 +267,28 @@ def test_reloading_token_and_message_size(saved_models: pathlib.Path) -> None:
         with pytest.raises(grpc.RpcError) as error:
             stub.Predict(request, timeout=60, metadata=token)
         assert error.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_reflection_names_the_services_and_their_messages(channel: grpc.Channel) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest
+    name = "tensorflow.serving.PredictionService"
+    listed, described, strange = stub.ServerReflectionInfo(
+        iter(
+            [
+                request(list_services=""),
+                request(file_containing_symbol=name),
+                request(file_by_filename="x" * 2000),
+            ]
+        ),
+        timeout=60,
+    )
+    services = [service.name for service in listed.list_services_response.service]
+    assert {name, "tensorflow.serving.ModelService", "grpc.health.v1.Health"} < {*services}
+    files = [
+        descriptor_pb2.FileDescriptorProto.FromString(file)
+        for file in described.file_descriptor_response.file_descriptor_proto
+    ]
+    methods = [m.name for file in files for one in file.service for m in one.method]
+    assert "Predict" in methods
+    assert strange.error_response.error_code == grpc.StatusCode.INVALID_ARGUMENT.value[0]

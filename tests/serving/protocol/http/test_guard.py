@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from serving.protocol.http.answers import json_error
 from serving.protocol.http.guard import Guard
+from serving.protocol.room import Room
 from serving.protocol.work import Work
 from serving.settings import Settings
 
@@ -28,6 +29,7 @@ class Application:
     def __init__(self) -> None:
         self.started = 0
         self.cancelled = 0
+        self.refusals: list[int] = []
         self.go_on = asyncio.Event()
 
     def app(self, settings: Settings) -> Starlette:
@@ -38,7 +40,15 @@ class Application:
                 Route(f"/{name}", getattr(self, name), methods=["GET", "POST"]) for name in names
             ]
             + [Route("/broken/{name}", self.broken)],
-            middleware=[Middleware(Guard, settings=settings, work=Work())],
+            middleware=[
+                Middleware(
+                    Guard,
+                    settings=settings,
+                    work=Work(),
+                    room=Room(settings.largest_bodies),
+                    on_refusal=self.refusals.append,
+                )
+            ],
         )
 
     async def echo(self, request: Request) -> Response:
@@ -88,6 +98,7 @@ def test_bodies_up_to_the_limit() -> None:
             assert (await client.post("/echo", content=chunks(10))).content == b"a" * 10
             assert (await client.post("/echo", content=b"a" * 11)).status_code == 413
             assert (await client.post("/echo", content=chunks(11))).status_code == 413
+        assert application.refusals == [413, 413]
 
     run(test)
 

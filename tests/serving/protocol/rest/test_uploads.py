@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from typing import Any
 
 import httpx
 import numpy as np
@@ -82,3 +84,29 @@ def test_parts_are_read_to_the_byte() -> None:
 def test_bodies_that_are_no_form(body: bytes) -> None:
     with pytest.raises(ServingError):
         read_images(FORM, body)
+
+
+def test_fewer_neighbours_than_the_export_gives(colours_server: Running, coloured_png) -> None:
+    png = coloured_png((200, 30, 30), 0)
+    upload = {"Content-Type": "image/png"}
+    base = "/v1/models/colours"
+    body = json.dumps(
+        {
+            "signature_name": "classify_bytes",
+            "instances": [{"b64": base64.b64encode(png).decode()}],
+        }
+    ).encode()
+
+    def ask(path: str, body: bytes = png, headers: dict[str, str] = upload) -> tuple[int, Any]:
+        answer = colours_server.ask("POST", base + path, body, headers)
+        return answer.status, json.loads(answer.body)
+
+    all_of_them = ask(":neighbours")[1]["results"][0]
+    first = ask(":neighbours?k=2")[1]["results"][0]
+    assert first == {name: values[:2] for name, values in all_of_them.items()}
+    assert len(ask(":predict?k=1", body, {})[1]["predictions"][0]["classes"]) == 1
+    for path in (":neighbours?k=5", ":neighbours?k=0", ":embed?k=1"):
+        assert "k " in ask(path)[1]["results"][0]["error"], path
+    assert ask(":predict?k=9", body, {})[0] == 400
+    assert ask(":regress?k=1", b'{"examples":[{"x":1}]}', {})[0] == 400
+    assert ask(":neighbours?k=x")[0] == 400
