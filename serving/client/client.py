@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import time
-from collections.abc import Iterable
-from typing import Any, Self, TypedDict, Unpack
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Concatenate, ParamSpec, Self, TypedDict, Unpack
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from serving.client.types import (
 )
 
 PAGE = 1000
+
+P = ParamSpec("P")
 
 
 def _protocol_and_transports(url: str) -> tuple[Any, Any, Any]:
@@ -45,6 +48,7 @@ class Options(TypedDict, total=False):
     label: str | None
     token: str | None
     ca_file: str | None
+    certificate: tuple[str, str] | None
     timeout: float
     retry: Retry
     batch_size: int
@@ -56,6 +60,7 @@ DEFAULTS = Options(
     label=None,
     token=None,
     ca_file=None,
+    certificate=None,
     timeout=30.0,
     retry=Retry(),
     batch_size=32,
@@ -80,7 +85,13 @@ def _prepared(url: str, model: str, given: Options) -> tuple[Operations, Any, An
             f"Received: {options['batch_size']} and {options['retry'].attempts}"
         )
     protocol, blocking, asynchronous = _protocol_and_transports(url)
-    connection = (url, options["token"], options["timeout"], options["ca_file"])
+    connection = (
+        url,
+        options["token"],
+        options["timeout"],
+        options["ca_file"],
+        options["certificate"],
+    )
     operations = Operations(
         protocol(model, options["version"], options["label"]),
         options["retry"],
@@ -108,6 +119,7 @@ class Client:
         version, label: which version; the server's default if neither is given.
         token: sent as a bearer token.
         ca_file: certificates (PEM) to trust in place of the usual ones.
+        certificate: files (PEM) of the client's own certificate and of its private key.
         timeout: seconds for one attempt.
         retry: how often and how soon to try again.
         batch_size, max_request_bytes: bounds of one request, in images and in their encoded bytes.
@@ -183,9 +195,9 @@ class Client:
         """
         return self._run(self._operations.teach(images, labels, sources))
 
-    def rows(self) -> list[TaughtRow]:
-        """All rows that were taught, without their images."""
-        return self._run(self._operations.rows(PAGE))
+    def rows(self, label: str | None = None) -> list[TaughtRow]:
+        """The rows that were taught, all or those of a label, without their images."""
+        return self._run(self._operations.rows(PAGE, label))
 
     def row(self, row_id: int) -> TaughtRow:
         """One row that was taught, with its image."""
@@ -194,6 +206,20 @@ class Client:
     def forget(self, row_id: int | None = None, *, label: str | None = None) -> int:
         """Deletes one taught row, or all of a label; returns how many were deleted."""
         return self._run(self._operations.forget(row_id, label))
+
+    def export_rows(self, path: str | os.PathLike[str], label: str | None = None) -> int:
+        """Writes taught rows with their images to a file, a line of JSON each; returns how many.
+
+        The file appears when it is complete.
+        """
+        return self._run(self._operations.export_rows(path, label))
+
+    def import_rows(self, path: str | os.PathLike[str]) -> list[int]:
+        """Teaches the rows of a file as `export_rows` writes it; returns their ids here.
+
+        As with `teach`, rows that are known already stay as they are.
+        """
+        return self._run(self._operations.import_rows(path))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -204,6 +230,20 @@ class Client:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _awaited(
+    method: Callable[Concatenate[Client, P], T],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """A method of `Client` as a coroutine: what an AsyncClient runs is awaited."""
+
+    @functools.wraps(method)
+    async def call(self: AsyncClient, *arguments: P.args, **options: P.kwargs) -> T:
+        client: Any = self
+        result: Any = method(client, *arguments, **options)
+        return await result
+
+    return call
 
 
 class AsyncClient:
@@ -226,60 +266,19 @@ class AsyncClient:
             else:
                 reply = await self._transport.send(step)
 
-    async def embed(self, images: Iterable[ImageLike]) -> np.ndarray:
-        """As `Client.embed`."""
-        return await self._run(self._operations.embed(images))
-
-    async def classify(self, images: Iterable[ImageLike]) -> Classes:
-        """As `Client.classify`."""
-        return await self._run(self._operations.classify(images))
-
-    async def neighbours(
-        self,
-        images: Iterable[ImageLike] | None = None,
-        *,
-        embeddings: np.ndarray | None = None,
-        k: int | None = None,
-    ) -> Neighbours:
-        """As `Client.neighbours`."""
-        return await self._run(self._operations.neighbours(images, embeddings, k))
-
-    async def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
-        """As `Client.predict`."""
-        return await self._run(self._operations.predict(signature, inputs))
-
-    async def status(self) -> list[VersionStatus]:
-        """As `Client.status`."""
-        return await self._run(self._operations.status())
-
-    async def metadata(self) -> ModelMetadata:
-        """As `Client.metadata`."""
-        return await self._run(self._operations.metadata())
-
-    async def ready(self) -> bool:
-        """As `Client.ready`."""
-        return await self._run(self._operations.ready())
-
-    async def teach(
-        self,
-        images: Iterable[ImageLike],
-        labels: Iterable[str],
-        sources: Iterable[str | None] | None = None,
-    ) -> list[int]:
-        """As `Client.teach`."""
-        return await self._run(self._operations.teach(images, labels, sources))
-
-    async def rows(self) -> list[TaughtRow]:
-        """As `Client.rows`."""
-        return await self._run(self._operations.rows(PAGE))
-
-    async def row(self, row_id: int) -> TaughtRow:
-        """As `Client.row`."""
-        return await self._run(self._operations.row(row_id))
-
-    async def forget(self, row_id: int | None = None, *, label: str | None = None) -> int:
-        """As `Client.forget`."""
-        return await self._run(self._operations.forget(row_id, label))
+    embed = _awaited(Client.embed)
+    classify = _awaited(Client.classify)
+    neighbours = _awaited(Client.neighbours)
+    predict = _awaited(Client.predict)
+    status = _awaited(Client.status)
+    metadata = _awaited(Client.metadata)
+    ready = _awaited(Client.ready)
+    teach = _awaited(Client.teach)
+    rows = _awaited(Client.rows)
+    row = _awaited(Client.row)
+    forget = _awaited(Client.forget)
+    export_rows = _awaited(Client.export_rows)
+    import_rows = _awaited(Client.import_rows)
 
     async def close(self) -> None:
         """As `Client.close`."""

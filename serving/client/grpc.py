@@ -7,6 +7,7 @@ Importing this imports TensorFlow, which tensorflow-serving-api's messages are b
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -122,17 +123,17 @@ def _methods(channel: Any) -> dict[str, Any]:
     }
 
 
-def _channel(library: Any, url: str, ca_file: str | None) -> Any:
+def _channel(
+    library: Any, url: str, ca_file: str | None, certificate: tuple[str, str] | None
+) -> Any:
     """A channel of `grpc` or of `grpc.aio`."""
     scheme, target = url.split("://", 1)
     target = target.rstrip("/")
     if scheme == "grpc":
         return library.insecure_channel(target, options=UNLIMITED)
-    certificates = None
-    if ca_file is not None:
-        with open(ca_file, "rb") as file:
-            certificates = file.read()
-    credentials = grpc.ssl_channel_credentials(certificates)
+    root = None if ca_file is None else Path(ca_file).read_bytes()
+    chain, key = (Path(file).read_bytes() for file in certificate) if certificate else (None, None)
+    credentials = grpc.ssl_channel_credentials(root, key, chain)
     return library.secure_channel(target, credentials, options=UNLIMITED)
 
 
@@ -143,8 +144,15 @@ def _metadata(token: str | None) -> tuple[tuple[str, str], ...]:
 class GrpcTransport:
     """Sends gRPC calls over one channel; safe to use from several threads."""
 
-    def __init__(self, url: str, token: str | None, timeout: float, ca_file: str | None) -> None:
-        self._channel = _channel(grpc, url, ca_file)
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        timeout: float,
+        ca_file: str | None,
+        certificate: tuple[str, str] | None = None,
+    ) -> None:
+        self._channel = _channel(grpc, url, ca_file, certificate)
         self._methods = _methods(self._channel)
         self._options = {"timeout": timeout, "metadata": _metadata(token)}
 
@@ -161,8 +169,15 @@ class GrpcTransport:
 class AsyncGrpcTransport:
     """`GrpcTransport` for asyncio."""
 
-    def __init__(self, url: str, token: str | None, timeout: float, ca_file: str | None) -> None:
-        self._channel = _channel(grpc.aio, url, ca_file)
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        timeout: float,
+        ca_file: str | None,
+        certificate: tuple[str, str] | None = None,
+    ) -> None:
+        self._channel = _channel(grpc.aio, url, ca_file, certificate)
         self._methods = _methods(self._channel)
         self._options = {"timeout": timeout, "metadata": _metadata(token)}
 

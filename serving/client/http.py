@@ -67,17 +67,22 @@ def _failure(error: httpx.TransportError) -> Reply:
 
 
 def _httpx_options(
-    url: str, token: str | None, timeout: float, ca_file: str | None
+    url: str,
+    token: str | None,
+    timeout: float,
+    ca_file: str | None,
+    certificate: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    return {
-        "base_url": url,
-        "headers": headers,
-        "timeout": timeout,
-        "verify": True if ca_file is None else ssl.create_default_context(cafile=ca_file),
-    }
+    options: dict[str, Any] = {"base_url": url, "headers": headers, "timeout": timeout}
+    if ca_file is not None or certificate is not None:
+        context = ssl.create_default_context(cafile=ca_file)
+        if certificate is not None:
+            context.load_cert_chain(*certificate)
+        options["verify"] = context
+    return options
 
 
 class RestTransport:

@@ -6,13 +6,17 @@ replies, and returns the result. The blocking and the asyncio client drive the s
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import dataclasses
+import itertools
 import os
 import re
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+import orjson
 
 from serving.client.images import ImageLike, batches, encoded_images
 from serving.client.types import (
@@ -27,6 +31,9 @@ from serving.client.types import (
 )
 
 T = TypeVar("T")
+
+# An image may have 4 MiB.
+EXPORTED_AT_ONCE = 32
 
 # How the embedded server says which row of a request is at fault.
 _ROW = re.compile(r"Row (\d+): (.*)", re.DOTALL)
@@ -182,16 +189,47 @@ class Operations:
             ids += self._protocol.read_ids(value)
         return ids
 
-    def rows(self, page: int) -> Steps[list[TaughtRow]]:
+    def rows(self, page: int, label: str | None) -> Steps[list[TaughtRow]]:
         self._must_teach()
         rows: list[TaughtRow] = []
         after = None
         while True:
-            value = yield from self._value(self._protocol.list_rows(after, page))
+            value = yield from self._value(self._protocol.list_rows(after, page, label))
             found, after = self._protocol.read_rows(value)
             rows += found
             if after is None:
                 return rows
+
+    def export_rows(self, path: str | os.PathLike[str], label: str | None) -> Steps[int]:
+        self._must_teach()
+        count, after = 0, None
+        unfinished = f"{os.fspath(path)}.unfinished"
+        try:
+            with open(unfinished, "wb") as file:
+                while True:
+                    call = self._protocol.list_rows(after, EXPORTED_AT_ONCE, label, images=True)
+                    lines = (yield from self._value(call)).splitlines(keepends=True)
+                    file.writelines(lines)
+                    count += len(lines)
+                    if len(lines) < EXPORTED_AT_ONCE:
+                        break
+                    after = orjson.loads(lines[-1])["id"]
+            os.replace(unfinished, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.remove(unfinished)
+            raise
+        return count
+
+    def import_rows(self, path: str | os.PathLike[str]) -> Steps[list[int]]:
+        ids: list[int] = []
+        with open(path, "rb") as file:
+            numbered = enumerate(file, 1)
+            while part := list(itertools.islice(numbered, self._batch_size)):
+                rows = [_taught(path, number, line) for number, line in part if line.strip()]
+                images, labels, sources = zip(*rows, strict=True) if rows else ((), (), ())
+                ids += yield from self.teach(images, labels, sources)
+        return ids
 
     def row(self, row_id: int) -> Steps[TaughtRow]:
         self._must_teach()
@@ -228,6 +266,19 @@ def _naming_image(
     image = images[index]
     name = os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {index}"
     return ClientError(f"{name}: {found[2]}", error.code, error.status)
+
+
+def _taught(
+    path: str | os.PathLike[str], number: int, line: bytes
+) -> tuple[bytes, str, str | None]:
+    """Image, label and source of a line of a file of taught rows."""
+    try:
+        row = orjson.loads(line)
+        return base64.b64decode(row["image_bytes"]["b64"]), row["label"], row.get("source")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"Line {number} of {os.fspath(path)} is no taught row. Received: {line[:50]!r}"
+        ) from error
 
 
 def _text(values: np.ndarray) -> np.ndarray:

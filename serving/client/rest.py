@@ -112,9 +112,12 @@ class RestProtocol:
     def read_ids(self, body: bytes) -> list[int]:
         return parsed_json(body)["ids"]
 
-    def list_rows(self, after: int | None, limit: int) -> RestCall:
-        query = {"limit": limit} | ({} if after is None else {"after": after})
-        return RestCall("GET", f"{self._model}/rows?{urlencode(query)}")
+    def list_rows(
+        self, after: int | None, limit: int, label: str | None, *, images: bool = False
+    ) -> RestCall:
+        query = {"after": after, "limit": limit, "label": label}
+        given = urlencode({key: value for key, value in query.items() if value is not None})
+        return RestCall("GET", f"{self._model}/rows{':export' if images else ''}?{given}")
 
     def read_rows(self, body: bytes) -> tuple[list[TaughtRow], int | None]:
         """Rows of one page, and after which id the next page starts; None after the last."""

@@ -23,7 +23,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from serving.client import Client
+from serving.client import Client, Retry
 from serving.engine import model_config
 from serving.server import Server, StartError
 from serving.settings import Settings
@@ -193,6 +193,13 @@ def test_clients_may_need_a_certificate(saved_models: pathlib.Path, tmp_path: pa
                 else:
                     with pytest.raises(grpc.RpcError):
                         check(health_pb2.HealthCheckRequest(), timeout=60)
+        for scheme, port in (("https", one.server.rest_port), ("grpcs", one.server.grpc_port)):
+            options = {"ca_file": str(certificate), "retry": Retry(attempts=1)}
+            url = f"{scheme}://localhost:{port}"
+            with Client(url, "m", **options) as stranger:
+                assert not stranger.ready()
+            with Client(url, "m", certificate=(str(theirs), str(their_key)), **options) as client:
+                assert client.ready()
 
 
 def test_tls_on_both_ports(saved_models: pathlib.Path, tmp_path: pathlib.Path) -> None:

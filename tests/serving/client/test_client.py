@@ -175,6 +175,30 @@ def test_teaching(rest_url: str, call, coloured_png) -> None:
         assert client.rows() == []
 
 
+def test_taught_rows_as_a_file(rest_url: str, call, coloured_png, tmp_path) -> None:
+    images = [coloured_png(BLUE, n) for n in range(3)]
+    ids = call(rest_url, "colours", "teach", images, ["blue", "sea", "blue"], ["a", "b", "c"])
+    assert [row.id for row in call(rest_url, "colours", "rows", "blue")] == ids[::2]
+    file = tmp_path / "rows.ndjson"
+    assert call(rest_url, "colours", "export_rows", file) == 3
+    assert call(rest_url, "colours", "export_rows", tmp_path / "sea", "sea") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.ndjson", "sea"]
+    with Client(rest_url, "colours") as client:
+        client.forget(label="blue"), client.forget(label="sea")
+    again = call(rest_url, "colours", "import_rows", file, batch_size=2)
+    with Client(rest_url, "colours") as client:
+        assert [(row.id, row.label, row.source) for row in client.rows()] == [
+            (again[0], "blue", "a"),
+            (again[1], "sea", "b"),
+            (again[2], "blue", "c"),
+        ]
+        assert client.row(again[1]).image == images[1]
+        file.write_text("no row\n")
+        with pytest.raises(ValueError, match="Line 1 of .*rows.ndjson is no taught row"):
+            client.import_rows(file)
+        client.forget(label="blue"), client.forget(label="sea")
+
+
 def test_teaching_by_grpc_is_refused_at_once(colours_server: Running) -> None:
     with (
         Client(f"grpc://127.0.0.1:{colours_server.server.grpc_port}", "colours") as client,

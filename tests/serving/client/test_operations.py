@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
@@ -178,10 +179,10 @@ def test_rows_are_read_page_by_page() -> None:
     }
 
     def answer(call: RestCall) -> Reply:
-        after = call.path.partition("after=")[2] or None
+        after = dict(parse_qsl(urlsplit(call.path).query)).get("after")
         return Reply(value=json.dumps(pages[after]).encode())
 
-    rows, steps = drive(operations().rows(2), answer)
+    rows, steps = drive(operations().rows(2, None), answer)
     assert [found.id for found in rows] == [-2, -3, -4]
     assert len(steps) == 2
 
