@@ -73,7 +73,14 @@ export async function picture(model, row) {
   }
 }
 
-export const taughtRows = (model, limit) => json(`${modelPath(model)}/rows?limit=${limit}`);
+// A page of the taught rows: those of a label, or all where it is empty, after a row or from the first.
+export function taughtRows(model, limit, label, after) {
+  const query = new URLSearchParams({ limit });
+  if (label) query.set("label", label);
+  if (after !== undefined) query.set("after", after);
+  return json(`${modelPath(model)}/rows?${query}`);
+}
+
 export const taughtRow = (model, row) => json(`${modelPath(model)}/rows/${row}`);
 export const forget = (model, row) => json(`${modelPath(model)}/rows/${row}`, { method: "DELETE" });
 

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { drawClasses, drawMap, drawNeighbours, element, frame } from "./drawing.js";
 
-const SHOWN_TAUGHT_ROWS = 12;
+const TAUGHT_ROWS_OF_A_PAGE = 12;
 
 const byId = (id) => document.getElementById(id);
 const modelChoice = byId("model");
@@ -11,6 +11,7 @@ const modelChoice = byId("model");
 let models = [];
 let image = null; // { encoded, name }
 let newest = 0; // Answers to older questions are not shown.
+let listing = 0; // Pages of older lists are not added.
 
 function say(text, wrong = false) {
   byId("status").textContent = text;
@@ -99,24 +100,36 @@ async function ask() {
   say(classes ? `Most likely: ${classes.classes[0]}` : "Done.");
 }
 
+// Lists the taught rows, of the label asked for or all, from the first page on.
 async function showTaught() {
+  const list = ++listing;
   const model = chosen().name;
-  const { rows, total } = await api.taughtRows(model, SHOWN_TAUGHT_ROWS);
-  const more = total > rows.length ? `; the first ${rows.length} are shown` : "";
-  byId("taught-count").textContent = `Rows taught so far: ${total}${more}.`;
-  byId("taught").replaceChildren(
-    ...rows.map((row) => {
-      const button = element("button", { type: "button", textContent: "Forget" });
-      button.setAttribute("aria-label", `Forget ${row.label}, ${row.source}`);
-      button.addEventListener("click", () => change(() => api.forget(model, row.id), "Forgotten."));
-      return element(
-        "li",
-        { className: "card", title: row.source },
-        frame(api.picture(model, row.id), `${row.label}, ${row.source}`),
-        element("p", { textContent: row.label }),
-        button,
-      );
-    }),
+  const label = byId("taught-label").value.trim();
+
+  async function showPage(after) {
+    const page = await api.taughtRows(model, TAUGHT_ROWS_OF_A_PAGE, label, after);
+    if (list !== listing) return;
+    if (after === undefined) byId("taught").replaceChildren();
+    byId("taught").append(...page.rows.map((row) => taughtCard(model, row)));
+    const shown = byId("taught").childElementCount;
+    byId("taught-count").textContent = `Rows taught so far: ${page.total}; ${shown} are shown.`;
+    byId("more").hidden = page.next_after === undefined;
+    byId("more").onclick = () => showPage(page.next_after).catch(fail);
+  }
+
+  await showPage();
+}
+
+function taughtCard(model, row) {
+  const button = element("button", { type: "button", textContent: "Forget" });
+  button.setAttribute("aria-label", `Forget ${row.label}, ${row.source}`);
+  button.addEventListener("click", () => change(() => api.forget(model, row.id), "Forgotten."));
+  return element(
+    "li",
+    { className: "card", title: row.source },
+    frame(api.picture(model, row.id), `${row.label}, ${row.source}`),
+    element("p", { textContent: row.label }),
+    button,
   );
 }
 
@@ -146,6 +159,8 @@ byId("drop").addEventListener("drop", (event) => {
   byId("drop").classList.remove("over");
   if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
 });
+
+byId("taught-label").addEventListener("change", () => showTaught().catch(fail));
 
 modelChoice.addEventListener("change", () => changeModel().catch(fail));
 

@@ -178,12 +178,26 @@ def test_new_class_is_taught_and_forgotten(visit: Visit, image) -> None:
     visit.wait_for_status("Taught: blue <b>")
     assert visit.texts("#classes li")[0].split("\n")[0] == "blue <b>"
     visit.wait(lambda: visit.texts("#neighbours li")[0].splitlines()[:2] == ["blue <b>", "1.000"])
-    assert "so far: 1." in visit.one("#taught-count").text
+    assert "so far: 1;" in visit.one("#taught-count").text
     visit.wait(lambda: len(visit.all("#taught img")) == 1)
     visit.one("#taught button").click()
     visit.wait_for_status("Forgotten")
     assert not any("blue" in text for text in visit.texts("#classes li"))
     assert visit.all("#taught li") == []
+    assert visit.complaints() == []
+
+
+def test_all_taught_rows_are_listed_in_pages(visit: Visit, coloured_png) -> None:
+    with Client(visit.browser.current_url, "colours") as client:
+        client.teach([coloured_png(BLUE, n) for n in range(15)], ["blue"] * 13 + ["sea"] * 2)
+    visit.browser.refresh()
+    visit.wait(lambda: "so far: 15; 12 are shown" in visit.one("#taught-count").text)
+    visit.one("#more").click()
+    visit.wait(lambda: "so far: 15; 15 are shown" in visit.one("#taught-count").text)
+    assert not visit.one("#more").is_displayed()
+    assert visit.texts("#taught p") == ["blue"] * 13 + ["sea"] * 2
+    visit.one("#taught-label").send_keys("sea\n")
+    visit.wait(lambda: visit.texts("#taught p") == ["sea"] * 2)
     assert visit.complaints() == []
 
 
