@@ -1,7 +1,8 @@
 """A server under hostile requests: `python -m benchmarks.hostile --seconds 600`.
 
-First each attack of `hostile_requests` alone: the seconds until it is answered, and the memory that
-the server and its processes take for it at most. Then all of them, by `--attackers` clients, and
+First each attack of `hostile_requests` alone, among them every kind of body at its largest allowed
+size: the seconds until it is answered, the memory that the server and its processes take for it at most, and
+the longest that `/healthz` took meanwhile, in milliseconds. Then all of them, by `--attackers` clients, and
 connections that say nothing, beside two clients that behave: one embeds an image every 50 ms, one
 asks for `/healthz` every 50 ms. Their latencies are compared with those before the attacks, and so is
 the server's memory. Last the server is told to stop while it is attacked.
@@ -57,7 +58,7 @@ def main() -> None:
     made = {name: make() for name, make in attacks().items() if re.search(args.only or "", name)}
     with tempfile.TemporaryDirectory() as folder:
         export = args.export or write_export(Path(folder) / "export", args.encoder, 50_000)
-        with Server(export) as server:
+        with Server(export, Path(folder)) as server:
             found = attack(args, server, made)
     if args.json:
         print(json.dumps(found))
@@ -127,7 +128,7 @@ def ask(url: str, method: str, path: str, body: bytes, seconds: float) -> dict[s
 def alone(server: Server, one: Attack) -> dict[str, object]:
     """The answer to one attack, the seconds until it came, and the memory that it took."""
     before, done = server.megabytes(), threading.Event()
-    peak = [before]
+    peak, health = [before], {"longest": 0.0}
 
     def watch() -> None:
         while not done.wait(0.02):
@@ -136,11 +137,28 @@ def alone(server: Server, one: Attack) -> dict[str, object]:
     watching = threading.Thread(target=watch)
     watching.start()
     start = time.monotonic()
+    asking = threading.Thread(target=lambda: health.update(ask_health(server, done)))
+    asking.start()
     status = send(server, one)
     seconds = time.monotonic() - start
     done.set()
     watching.join()
-    return {"status": status, "seconds": round(seconds, 2), "MB": round(peak[0] - before)}
+    asking.join()
+    found = {"status": status, "seconds": round(seconds, 2), "MB": round(peak[0] - before)}
+    return found | {"/healthz ms": health["longest"]}
+
+
+def ask_health(server: Server, done: threading.Event) -> dict[str, float]:
+    """The longest that `/healthz` took until `done`, asked every 5 ms, in milliseconds."""
+    longest = 0.0
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=LONGEST_SECONDS)
+    with contextlib.closing(connection):
+        while not done.wait(0.005):
+            start = time.monotonic()
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+            longest = max(longest, 1000 * (time.monotonic() - start))
+    return {"longest": round(longest, 1)}
 
 
 @contextlib.contextmanager
@@ -184,7 +202,8 @@ def send(server: Server, one: Attack) -> str:
     address = urlsplit(server.url).netloc
     connection = http.client.HTTPConnection(address, timeout=LONGEST_SECONDS)
     try:
-        headers = {"Content-Encoding": "gzip"} if one.zipped else {}
+        headers = {"Content-Type": one.kind}
+        headers |= {"Content-Encoding": "gzip"} if one.zipped else {}
         connection.request("POST", one.path, one.body, headers)
         return str(connection.getresponse().status)
     except (OSError, http.client.HTTPException) as error:
@@ -207,11 +226,12 @@ def idle_connections(server: Server, count: int) -> Iterator[None]:
 class Server:
     """A server of an export as the model `bench`, until the block ends."""
 
-    def __init__(self, export: Path) -> None:
-        self.log = export.parent / "hostile.log"
+    def __init__(self, export: Path, folder: Path) -> None:
+        self.log = folder / "hostile.log"
         self._log = self.log.open("w")
         command = ["serving", "--model", f"bench={export}", "--rest-port", "0", "--grpc-port", "0"]
         command += ["--shutdown-timeout", str(SHUTDOWN_SECONDS)]
+        command += ["--rows-dir", str(self.log.with_name("taught"))]
         self._process = subprocess.Popen(
             [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=self._log, text=True
         )

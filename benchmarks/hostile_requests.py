@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,10 +21,13 @@ class Attack(NamedTuple):
     body: bytes
     zipped: bool = False
     grpc: bool = False
+    kind: str = "application/json"
 
 
 MIB = 1 << 20
 PREDICT = "/v1/models/bench:predict"
+EMBED = "/v1/models/bench:embed"
+ROWS = "/v1/models/bench/rows"
 
 
 def attacks() -> dict[str, Callable[[], Attack]]:
@@ -49,6 +53,25 @@ def attacks() -> dict[str, Callable[[], Attack]]:
         "NaN beside 24 MiB of base64": lambda: Attack(
             PREDICT, b'{"instances":[NaN],"x":"' + b"A" * (24 * MIB) + b'"}'
         ),
+        "24 MiB of strings in JSON": lambda: _json(b'"a",', 24 * MIB),
+        "32 MiB as one image": lambda: Attack(
+            EMBED, b"\xff\xd8\xff\xd9" + os.urandom(32 * MIB - 4), kind="image/jpeg"
+        ),
+        "64 images as parts, 32 MiB": lambda: _parts([_noise(512 * 1020)] * 64),
+        "64 photographs as parts": lambda: _parts([_photograph()] * 64),
+        "teaching 256 images, 24 MiB": lambda: Attack(ROWS, _rows(256, 24 * MIB // 256)),
+        "teaching 256 images as lines": lambda: Attack(
+            ROWS, _lines(_rows(256, 24 * MIB // 256)), kind="application/x-ndjson"
+        ),
+        "teaching 4 images as large as they may be": lambda: Attack(
+            ROWS, json.dumps({"rows": [_row(_png("RGBA", 4000), "large")] * 4}).encode()
+        ),
+        "15 MiB of numbers over gRPC": lambda: Attack(
+            "Predict", _message(_input(b"\x08\x01" + _field(5, b"\0" * (15 * MIB)))), grpc=True
+        ),
+        "15 MiB as one tensor over gRPC": lambda: Attack(
+            "Predict", _message(_input(b"\x08\x04" + _field(4, b"\0" * (15 * MIB)))), grpc=True
+        ),
         "8 million empty strings over gRPC": lambda: Attack(
             "Predict", _message(_input(b"\x08\x07" + b"\x42\0" * 8_000_000)), grpc=True
         ),
@@ -70,6 +93,43 @@ def _images(*images: bytes) -> Attack:
     """A request to embed images."""
     instances = b",".join(b'{"b64":"' + base64.b64encode(image) + b'"}' for image in images)
     return Attack(PREDICT, b'{"signature_name":"embed_bytes","instances":[' + instances + b"]}")
+
+
+def _noise(size: int) -> bytes:
+    """What begins as an image, and is none."""
+    return b"\xff\xd8\xff\xd9" + os.urandom(size)
+
+
+def _photograph() -> bytes:
+    """A photograph of a million pixels, as large as is answered in batches."""
+    small = Image.fromarray(np.random.default_rng(1).integers(0, 256, (50, 50, 3), np.uint8))
+    return _encoded(small.resize((1000, 1000), Image.Resampling.BICUBIC), "JPEG")
+
+
+def _parts(images: list[bytes]) -> Attack:
+    """A request to embed images without base64."""
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = b"".join(head + image + b"\r\n" for image in images) + b"--b--\r\n"
+    return Attack(EMBED, body, kind="multipart/form-data; boundary=b")
+
+
+def _row(image: bytes, label: str) -> dict[str, object]:
+    return {"image_bytes": {"b64": base64.b64encode(image).decode()}, "label": label}
+
+
+def _rows(count: int, size: int) -> bytes:
+    """A request to teach so many images of so many bytes in base64 each."""
+    rows = []
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)
+        image = _encoded(Image.fromarray(pixels), "PNG")
+        rows.append(_row(image + b"\0" * (size * 3 // 4 - len(image) - 60), "taught"))
+    return json.dumps({"rows": rows}).encode()
+
+
+def _lines(body: bytes) -> bytes:
+    """The rows of a request, a line each."""
+    return b"".join(json.dumps(row).encode() + b"\n" for row in json.loads(body)["rows"])
 
 
 def _json(value: bytes, size: int) -> Attack:

@@ -209,9 +209,11 @@ def talking(module: str, *arguments: object) -> Iterator:
 def write_export(folder: Path, encoder_name: str, num_rows: int) -> Path:
     """Version 1 of an untrained encoder for 32-pixel images with random rows of ten classes."""
     from and_tf import encoders
+    from and_tf.exporting.description import describe
     from and_tf.exporting.row_bank import RowBank
     from and_tf.exporting.rows import Rows
     from and_tf.exporting.signatures import Exported
+    from and_tf.runs.config import RunConfig
 
     encoder = getattr(encoders, encoder_name)(input_shape=(32, 32, 3), embedding_dim=128)
     rng = np.random.default_rng(0)
@@ -227,7 +229,8 @@ def write_export(folder: Path, encoder_name: str, num_rows: int) -> Path:
     version = folder / "1"
     exported.save(str(version))
     (version / "assets.extra").mkdir(exist_ok=True)
-    (version / "assets.extra" / "and_tf.json").write_text(json.dumps({"image_size": [32, 32]}))
+    facts = describe(RunConfig(), encoder, exported, rows, version)
+    (version / "assets.extra" / "and_tf.json").write_text(json.dumps(facts))
     return folder
 
 
