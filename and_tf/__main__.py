@@ -11,6 +11,8 @@ COMMANDS = {
     "and_tf.train": "train an image encoder without labels",
     "and_tf.evaluate": "judge a trained encoder as the paper does",
     "and_tf.export": "export a trained encoder for serving",
+    "and_tf.report": "show a run on one page, or compare several",
+    "and_tf.gradcam": "show where in images an encoder looks",
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from and_tf.backend import require_tensorflow
 from and_tf.errors import RunError
 from and_tf.runs import commands
-from and_tf.runs.commands import fail, import_keras, lasting_output, refusing_bad_input
+from and_tf.runs.commands import fail, import_keras, lasting_output, positive, refusing_bad_input
 from and_tf.runs.config import RunConfig, load_config
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.resuming import check_same_config
@@ -80,13 +80,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "as evaluation.knn_neighbours=200; may be repeated",
     )
     return parser.parse_args(arguments)
-
-
-def positive(text: str) -> int:
-    """A whole number of 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on. Received: {text}")
-    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -239,6 +239,19 @@ def train(
     from and_tf.runs.fitting import fit
 
     fit(config, run, model, images, test)
+    if config.train.report and workers.is_chief:
+        report(config, run, model, images)
+
+
+def report(config: RunConfig, run: RunDirectory, model: AND, images: ImageSet) -> None:
+    """End with a report; a run whose report fails has still ended well."""
+    try:
+        from and_tf.reporting.closing import closing_report
+
+        print(f"The report: {shown(closing_report(run, config, model, images))}")
+    except Exception as error:  # noqa: BLE001 - whatever it is, the model is saved
+        reason = (str(error) or repr(error)).splitlines()[0]
+        print(f"warning: no report was written: {reason}", flush=True)
 
 
 def warn_of_hidden(run: RunDirectory, cluster: Cluster, workers: Workers) -> None:

@@ -26,6 +26,7 @@ SMALL = [
     *("--set", "augment.contrast=0"),
     *("--set", "augment.saturation=0"),
     *("--set", "augment.hue=0"),
+    *("--set", "train.report=false"),
 ]
 TINY = [*SMALL, "--set", "curriculum.rounds=0", "--set", "curriculum.initial_epochs=1"]
 

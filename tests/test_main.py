@@ -23,7 +23,9 @@ def test_unknown_arguments_are_refused(capsys):
     assert "trian" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["and_tf", "and_tf.train", "and_tf.export"])
+@pytest.mark.parametrize(
+    "module", [f"and_tf.{name}" for name in ("train", "export", "report", "gradcam")] + ["and_tf"]
+)
 def test_help_does_not_wait_for_tensorflow(module):
     refuse = "import sys, runpy; sys.modules['tensorflow'] = sys.modules['keras'] = None; "
     run = f"sys.argv = ['-m']; sys.orig_argv = ['python', '-m', '{module}']; import and_tf; "

@@ -12,7 +12,7 @@ import shlex
 
 import pytest
 
-from and_tf import export, train
+from and_tf import evaluate, export, gradcam, report, train
 from and_tf.runs.config import load_config
 from serving import __main__ as serve
 
@@ -98,8 +98,14 @@ def test_pages_show_commands():
 def test_commands_are_valid(command, monkeypatch):
     monkeypatch.chdir(ROOT)
     module, *given = shlex.split(command.split("#")[0])[2:]
-    if module == "and_tf.export":
-        export.parse_arguments(given)
+    others = {
+        "and_tf.evaluate": evaluate,
+        "and_tf.export": export,
+        "and_tf.gradcam": gradcam,
+        "and_tf.report": report,
+    }
+    if module in others:
+        others[module].parse_arguments(given)
         return
     if module == "serving":
         if given != ["--help"]:

@@ -70,7 +70,8 @@ def imported(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 def test_every_import_is_declared():
     distributions = importlib.metadata.packages_distributions()
-    optional = requirements(setup_cfg()["options.extras_require"]["onnx"])
+    extras = setup_cfg()["options.extras_require"]
+    optional = [*requirements(extras["onnx"]), *requirements(extras["umap"])]
     allowed = set(declared()) | set(optional)
     names = imported()
     assert {"tensorflow", "keras", "numpy"} <= set(names)

@@ -3,7 +3,7 @@
 One file an architecture, with the layers that they share. An encoder normalises pixels itself, and
 knows nothing of how it is trained; of devices it knows what batch norm exchanges between them.
 
-Other rooms use `batch_norm` and `convolution`.
+Other rooms use `batch_norm`, `convolution` and `grad_cam`.
 """
 
 from __future__ import annotations

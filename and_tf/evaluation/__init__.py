@@ -4,7 +4,8 @@ Every function takes arrays and returns numbers or arrays. Nothing here knows of
 runs, so that embeddings from anywhere can be judged.
 
 Other rooms use `clustering`, `entropy_order`, `few_labels`, `knn`, `knn_grid`, `known_labels`,
-`label_free`, `linear_probes`, `logistic`, `nearest`, `neighbourhood_quality`, `pooling` and `retrieval`.
+`label_free`, `linear_probes`, `logistic`, `nearest`, `neighbourhood_quality`, `pooling` and
+`retrieval`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 Each figure is a function of arrays that returns a `matplotlib.figure.Figure`, without pyplot and its
 state, so that notebooks, threads and servers may draw.
+
+Other rooms use `bars`, `confusion`, `curves`, `grids`, `heat`, `interactive_map`, `maps`, `page`
+and `style`.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from and_tf.figures.style import AGREES, DIFFERS, INK, MUTED, WIDTH
-from and_tf.figures.thumbnails import shrunk
+from and_tf.figures.thumbnails import montage, shrunk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ CELL = 42
 """Side of a cell in CSS pixels."""
 _GAP = 4
 _HEADER = 18
+_CAPTION = 11
 _CHARACTER = 5.2
 """Width of a character of a row's title, about."""
 
@@ -83,34 +85,36 @@ def _grid(
     from matplotlib.patches import Rectangle
 
     rows = -(-len(images) // columns)
-    left = 6 + _CHARACTER * max((len(title) for title in row_titles), default=-1)
+    left = max(2.0, 6 + _CHARACTER * max((len(title) for title in row_titles), default=-1))
     top = _HEADER if column_titles else 2
-    below = 11 if captions else 0
-    side = wide * cell
-    pitch, line = side + _GAP, cell + _GAP + below
-    width, height = max(left, 2) + columns * pitch, top + rows * line
+    small = shrunk(np.stack(images), round(1.5 * wide * cell)) if images else np.zeros((0, 1, 1, 3))
+    # Whole pixels of the images, so that all stand in one raster.
+    pixel = cell / max(small.shape[1], small.shape[2] / wide)
+    gap = max(1, round(_GAP / pixel))
+    below = math.ceil(_CAPTION / pixel) if captions else 0
+    raster = montage(small, columns, wide, gap, below)
+    side, pitch = wide * cell, wide * cell + gap * pixel
+    line = cell + (gap + below) * pixel
+    width, height = left + columns * pitch, top + rows * line
     figure = Figure(figsize=(width / 96, height / 96))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
     axes.set_axis_off()
-    small = shrunk(np.stack(images), round(1.5 * side)) if images else np.zeros((0, 1, 1, 3))
-    for index, image in enumerate(small):
+    if len(small):
+        extent = (left, left + columns * pitch, top + rows * line, top)
+        axes.imshow(raster, extent=extent, interpolation="none", aspect="auto")
+    for index in range(len(small)):
         row, column = divmod(index, columns)
-        x, y = max(left, 2) + column * pitch, top + row * line
-        axes.imshow(image, extent=(x, x + side, y + cell, y), interpolation="none", aspect="auto")
+        x, y = left + column * pitch, top + row * line
         if agrees is not None and agrees[index] >= 0:
             colour = AGREES if agrees[index] else DIFFERS
-            axes.add_patch(
-                Rectangle((x, y), side, cell, fill=False, edgecolor=colour, linewidth=1.8)
-            )
+            frame = Rectangle((x, y), side, cell, fill=False, edgecolor=colour, linewidth=1.8)
+            axes.add_patch(frame)
         if captions:
             axes.text(x, y + cell + 9, captions[index], fontsize=6, color=MUTED)
     for row, title in enumerate(row_titles):
         axes.text(0, top + row * line + cell / 2, title, fontsize=7, color=INK, va="center")
     for column, title in enumerate(column_titles):
-        x = max(left, 2) + column * pitch
-        axes.text(x, top - 6, title, fontsize=7, color=MUTED)
+        axes.text(left + column * pitch, top - 6, title, fontsize=7, color=MUTED)
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     return figure

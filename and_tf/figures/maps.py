@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from and_tf.figures.style import PALETTE, WIDTH
-from and_tf.figures.thumbnails import shrunk
+from and_tf.figures.thumbnails import montage, shrunk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+THUMBNAIL = 32
+"""Of the longer side, in pixels."""
 NO_GROUP = "#9aa0a6"
 """Of a point without a label."""
 
@@ -44,13 +46,22 @@ def thumbnail_map(
     axes.scatter(
         places[:, 0], places[:, 1], s=3, c=colours, linewidths=0, alpha=0.7, rasterized=True
     )
-    size = 0.8
-    for index in _one_a_cell(places):
-        x, y = np.rint(places[index]) - size / 2
-        small = shrunk(images[index : index + 1], 32)[0]
-        axes.imshow(small, extent=(x, x + size, y, y + size), interpolation="none", zorder=2)
-        edge = Rectangle((x, y), size, size, fill=False, edgecolor=colours[index], linewidth=1.2)
+    chosen = _one_a_cell(places)
+    small = shrunk(images[chosen], THUMBNAIL)
+    # One raster with a cell for each place; a quarter of it is left free.
+    side = max(small.shape[1:3])
+    pitch = side + max(1, side // 4)
+    raster = np.zeros((cells * pitch, cells * pitch, 4), np.uint8)
+    squares = montage(small, 1, gap=0).reshape(-1, side, side, 4)
+    for index, image in zip(chosen, squares, strict=True):
+        x, y = np.rint(places[index]).astype(int)
+        row, column = (cells - 1 - y) * pitch, x * pitch
+        raster[row : row + side, column : column + side] = image
+        corner = x - 0.5, y + 0.5 - side / pitch
+        edge = Rectangle(corner, side / pitch, side / pitch, fill=False, edgecolor=colours[index])
         axes.add_patch(edge).set_zorder(3)
+    edges = (-0.5, cells - 0.5, -0.5, cells - 0.5)
+    axes.imshow(raster, extent=edges, interpolation="none", aspect="auto", zorder=2)
     axes.set_xlim(-0.6, cells - 0.4)
     axes.set_ylim(-0.6, cells - 0.4)
     return figure

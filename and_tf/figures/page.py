@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from and_tf.figures.interactive_map import InteractiveMap, bokeh_script
-from and_tf.figures.style import to_inline_svg, to_svg
+from and_tf.figures.style import inline_svg, to_svg
 from and_tf.files import write_text
 
 if TYPE_CHECKING:
@@ -38,17 +38,19 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table; all columns but the first are numbers.
+    """A table; all columns but the first and those of sentences are numbers.
 
     Attributes:
         title: What it shows, in a few words.
         header: One text a column.
         rows: Each as long as the header.
+        sentences: Whether the last column has sentences.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    sentences: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +104,14 @@ def write_page(page: Page, folder: Path, name: str = "report") -> Path:
     """
     pictures = folder / name
     pictures.mkdir(exist_ok=True)
-    for picture in page.pictures():
-        write_text(pictures / f"{picture.name}.svg", to_svg(picture.figure))
+    drawn = {picture.name: to_svg(picture.figure) for picture in page.pictures()}
+    for old in pictures.glob("*.svg"):
+        old.unlink()
+    for title, svg in drawn.items():
+        write_text(pictures / f"{title}.svg", svg)
     write_text(folder / f"{name}.md", as_markdown(page, name))
     path = folder / f"{name}.html"
-    write_text(path, as_html(page))
+    write_text(path, as_html(page, drawn))
     return path
 
 
@@ -118,8 +123,13 @@ def is_ours(path: Path) -> bool:
         return f'content="{GENERATOR}"'.encode() in file.read(1000)
 
 
-def as_html(page: Page) -> str:
-    """The page as one HTML file that needs no other."""
+def as_html(page: Page, drawn: Mapping[str, str]) -> str:
+    """The page as one HTML file that needs no other.
+
+    Args:
+        page: Any.
+        drawn: The name of each picture to its SVG.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -132,7 +142,7 @@ def as_html(page: Page) -> str:
     environment.tests["picture"] = lambda part: isinstance(part, Picture)
     environment.tests["table"] = lambda part: isinstance(part, Table)
     environment.tests["map"] = lambda part: isinstance(part, InteractiveMap)
-    environment.filters["svg"] = lambda picture: to_inline_svg(picture.figure, picture.title)
+    environment.filters["svg"] = lambda picture: inline_svg(drawn[picture.name], picture.title)
     maps = [p for s in page.sections for p in s.parts if isinstance(p, InteractiveMap)]
     return environment.get_template("page.html").render(
         page=page,
@@ -155,6 +165,8 @@ def as_markdown(page: Page, folder: str) -> str:
                 lines += ["", f"![{part.title}]({folder}/{part.name}.svg)"]
             elif isinstance(part, Table):
                 rule = ["---"] + ["---:"] * (len(part.header) - 1)
+                if part.sentences:
+                    rule[-1] = "---"
                 rows = (part.header, rule, *part.rows)
                 lines += ["", f"{part.title}:", ""]
                 lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]

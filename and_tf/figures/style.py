@@ -77,9 +77,8 @@ def to_svg(figure: Figure) -> str:
     return buffer.getvalue()
 
 
-def to_inline_svg(figure: Figure, description: str) -> str:
-    """A figure as an SVG element of a page, in the colours of its scheme (`--ink`, `--muted`, ...)."""
-    svg = to_svg(figure)
+def inline_svg(svg: str, description: str) -> str:
+    """A figure's SVG as an element of a page, in the colours of its scheme (`--ink`, `--muted`, ...)."""
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' id="[a-z0-9]+_\d+"', "", svg)  # of groups; what is referred to has others

@@ -47,6 +47,31 @@ def sprite_columns(count: int) -> int:
     return max(1, math.ceil(math.sqrt(count)))
 
 
+def montage(
+    images: np.ndarray, columns: int, wide: int = 1, gap: int = 1, below: int = 0
+) -> np.ndarray:
+    """Images in rows on nothing, uint8 [R (side + gap + below), C (wide side + gap), 4].
+
+    Args:
+        images: uint8 [n, h, w, 3]; each stands in the middle of its cell.
+        columns: C.
+        wide: How many times as wide as high a cell is; its height is the least that holds an image.
+        gap: Pixels right of and below each cell.
+        below: Further pixels below each.
+    """
+    count, height, width = images.shape[:3]
+    side = max(height, -(-width // wide))
+    pitch, line = wide * side + gap, side + gap + below
+    rows = -(-count // columns)
+    raster = np.zeros((rows * line, columns * pitch, 4), np.uint8)
+    top, left = (side - height) // 2, (wide * side - width) // 2
+    for index, image in enumerate(images):
+        y, x = index // columns * line + top, index % columns * pitch + left
+        raster[y : y + height, x : x + width, :3] = image
+        raster[y : y + height, x : x + width, 3] = 255
+    return raster
+
+
 def encoded(pixels: np.ndarray) -> tuple[str, bytes]:
     """The media type and the bytes of a picture, PNG where that is not the larger by far, or else WebP.
 

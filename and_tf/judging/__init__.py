@@ -16,7 +16,8 @@ exported version or of a file of embeddings. A `Subject` (`and_tf.judging.subjec
 settings and details, into one `Evaluation` (`and_tf.judging.evaluation`); `evaluate(model, train, test)` does it for
 a model in memory. Nothing here draws.
 
-Other rooms use `comparing`, `evaluating` and `loading`.
+Other rooms use `comparing`, `context`, `evaluating`, `evaluation`, `from_run`, `loading` and
+`subject`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import io
@@ -24,6 +25,13 @@ def fail(message: str, code: int) -> int:
     """Say what went wrong, and give back the exit code."""
     print(f"error: {message}", file=sys.stderr)
     return code
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on. Received: {text}")
+    return int(text)
 
 
 @contextlib.contextmanager

@@ -278,6 +278,9 @@ class TrainConfig(_Section):
     keep_rounds: bool = Field(
         False, description="Keep the checkpoint at the end of every round as well"
     )
+    report: bool = Field(
+        True, description="End with report.html, in at most a twentieth of the time and a minute"
+    )
     deterministic: bool = Field(
         True, description="Ask TensorFlow for kernels that give the same bits every time"
     )

@@ -33,6 +33,7 @@ _FREE = (
     "train.checkpoint_every_minutes",
     "train.keep_checkpoints",
     "train.keep_rounds",
+    "train.report",
     "watchdog",
     "evaluation",
 )

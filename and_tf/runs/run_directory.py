@@ -8,6 +8,7 @@ checkpoints/     the latest checkpoints, each a whole model
 skipped.tsv      images that were left out and why, and labels without an image, if there are any
 model.keras      the trained model
 model_card.md    what it is, what it was made from and how good it is
+report.html      the run on one page, with report.md and the pictures in report/
 evaluation.json  what `python -m and_tf.evaluate` found
 """
 
@@ -49,11 +50,15 @@ class RunDirectory:
         self.skipped = path / "skipped.tsv"
         self.model = path / "model.keras"
         self.model_card = path / "model_card.md"
+        self.report = path / "report.html"
         self.evaluation = path / "evaluation.json"
         self._lock = path / ".lock"
         self._is_begun = False
         # The config is last to go and last to come: it marks the directory as a run's.
         self._contents = (
+            self.report,
+            path / "report.md",
+            path / "report",
             self.evaluation,
             self.model_card,
             self.model,

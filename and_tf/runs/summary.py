@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
+from collections.abc import Sequence
 
 import and_tf
 from and_tf.data.image_set import ImageSet
@@ -28,7 +29,7 @@ def versions() -> dict[str, str]:
     return found | {package: importlib.metadata.version(package) for package in packages}
 
 
-def stages(rows: list[dict], curriculum: Curriculum) -> dict[str, dict]:
+def stages(rows: Sequence[dict], curriculum: Curriculum) -> dict[str, dict]:
     """The untrained encoder and every round that is over, each with its figures.
 
     Args:
@@ -61,18 +62,27 @@ _COLUMNS = {
 
 
 def result_table(rows: list[dict], curriculum: Curriculum) -> str:
-    """The `stages` of a run as a Markdown table; a figure that was not measured is a dash."""
-    lines = [
-        f"| | {' | '.join(title for title, _ in _COLUMNS.values())} |",
-        f"| --- |{' ---: |' * len(_COLUMNS)}",
-    ]
+    """The `stages` of a run as a Markdown table."""
+    header, *cells = stage_cells(rows, curriculum)
+    rule = ["---", *["---:"] * len(_COLUMNS)]
+    return "\n".join(
+        f"| {' | '.join(each)} |".replace("|  |", "| |") for each in (header, rule, *cells)
+    )
+
+
+def stage_cells(rows: Sequence[dict], curriculum: Curriculum) -> list[list[str]]:
+    """The `stages` of a run as the cells of a table, its header first.
+
+    A figure that was not measured is a dash.
+    """
+    found = [["", *(title for title, _ in _COLUMNS.values())]]
     for name, figures in stages(rows, curriculum).items():
         cells = [
             "-" if figures.get(key) is None else format(figures[key], spec)
             for key, (_, spec) in _COLUMNS.items()
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        found.append([name, *cells])
+    return found
 
 
 def evaluation_note(

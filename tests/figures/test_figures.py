@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from and_tf import figures
-from and_tf.figures.style import AGREES, DIFFERS, INK, to_inline_svg, to_svg
+from and_tf.figures.style import AGREES, DIFFERS, INK, inline_svg, to_svg
 from and_tf.figures.thumbnails import encoded, shrunk, sprite, sprite_columns
 
 
@@ -45,12 +45,17 @@ def test_a_grid_shows_its_images_and_frames():
         given, np.array([[-1, 1, 0], [-1, -1, 1]]), ["a", "b"], ["x", "", "z"]
     )
     (axes,) = figure.axes
-    shown = [image.get_array() for image in axes.images]
-    np.testing.assert_array_equal(shown, given.reshape(6, 6, 6, 3))
+    (raster,) = [image.get_array() for image in axes.images]
+    assert raster.shape == (14, 21, 4)  # six pixels, and one between them
+    for row, column in np.ndindex(2, 3):
+        cut = raster[7 * row : 7 * row + 7, 7 * column : 7 * column + 7]
+        np.testing.assert_array_equal(cut[:6, :6, :3], given[row, column])
+        assert cut[:6, :6, 3].min() == 255 and cut[6:].max() == cut[:, 6:].max() == 0
     frames = [to_hex(p.get_edgecolor()) for p in axes.patches if isinstance(p, Rectangle)]
     assert frames == [AGREES, DIFFERS, AGREES]
     assert [text.get_text() for text in axes.texts] == ["a", "b", "x", "", "z"]
-    assert len(figures.image_sheet(images(5), captions=list("abcde")).axes[0].images) == 5
+    sheet = figures.image_sheet(images(5), captions=list("abcde"))
+    assert [text.get_text() for text in sheet.axes[0].texts] == list("abcde")
     assert len(figures.image_sheet(images(0)).axes[0].images) == 0
 
 
@@ -79,8 +84,11 @@ def test_a_map_shows_one_image_a_cell():
     positions = np.array([[0, 0], [0.01, 0], [1, 1], [1, 0.9]], float)
     figure = figures.thumbnail_map(positions, images(4), np.array([0, 0, 1, -1]), cells=3)
     (axes,) = figure.axes
-    shown = [image.get_array() for image in axes.images]
-    np.testing.assert_array_equal(shown, images(4)[[0, 2]])
+    (raster,) = [image.get_array() for image in axes.images]
+    assert raster.shape == (21, 21, 4)  # three cells of six pixels and one that is free
+    np.testing.assert_array_equal(raster[14:20, :6, :3], images(4)[0])  # at the bottom left
+    np.testing.assert_array_equal(raster[:6, 14:20, :3], images(4)[2])
+    assert raster[..., 3].astype(int).sum() == 2 * 36 * 255
     assert len(axes.collections[0].get_offsets()) == 4
 
 
@@ -107,6 +115,6 @@ def test_svg_is_the_same_each_time_and_takes_the_colours_of_a_page():
         return to_svg(figures.bars(["x"], {"a": [1]}, "share"))
 
     assert draw() == draw() and INK in draw()
-    inline = to_inline_svg(figures.bars(["x"], {"a": [1]}, "share"), 'a "b" <c>')
+    inline = inline_svg(draw(), 'a "b" <c>')
     assert inline.startswith("<svg ") and 'aria-label="a &quot;b&quot; &lt;c>"' in inline
     assert "var(--muted)" in inline and INK not in inline and 'id="axes_1"' not in inline

@@ -20,6 +20,7 @@ from and_tf.figures.page import (
     is_ours,
     write_page,
 )
+from and_tf.figures.style import to_svg
 from tests.figures.map_data import columns_of
 
 PAGE = Page(
@@ -42,7 +43,7 @@ PAGE = Page(
 
 
 def test_a_page_needs_no_other_file():
-    html = as_html(PAGE)
+    html = as_html(PAGE, {"loss": to_svg(PAGE.pictures()[0].figure)})
     assert "<h1>A &lt;run&gt; &amp; more</h1>" in html and "&lt;i&gt;" in html
     assert '<section id="first-part">' in html and 'href="#first-part"' in html
     assert (

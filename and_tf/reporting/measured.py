@@ -1,0 +1,91 @@
+"""What `and_tf.evaluate` measured, as figures and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from and_tf.figures.bars import bars
+from and_tf.figures.curves import curves
+from and_tf.figures.page import Picture, Section, Table
+from and_tf.judging.evaluating import evaluate_subject
+from and_tf.judging.evaluation import TITLES, Evaluation
+from and_tf.judging.subject import Subject
+
+
+def evaluation_of(subject: Subject) -> Evaluation:
+    """The run's evaluation.json where it is of these embeddings, or else what needs no label.
+
+    Nothing is written.
+    """
+    path = None if subject.run is None else subject.run.evaluation
+    if path is not None and path.exists():
+        try:
+            found = Evaluation.load(path)
+        except ValueError:
+            found = Evaluation.of(subject)  # of another version: as if it were not there
+        if found.parts and found.subject["fingerprint"] == subject.fingerprint():
+            return found
+    return evaluate_subject(subject, ["without_labels"])
+
+
+def evaluation_section(evaluation: Evaluation) -> Section | None:
+    """All figures of an evaluation; None where there is none."""
+    if not any(True for _ in evaluation.figures()):
+        return None
+    parts: list[Picture | Table | str] = []
+    order = _details(evaluation, "neighbourhoods").get("order")
+    if order:
+        shares = [(step + 1) / len(order["curve"]) for step in range(len(order["curve"]))]
+        line = {"consistent": ([100 * share for share in shares], order["curve"])}
+        figure = curves(line, "", xlabel="% of images, the most certain first", percent=True)
+        parts.append(Picture("order", "Does entropy put consistent neighbours first?", figure))
+    knn = _details(evaluation, "knn")
+    if knn:
+        settings = evaluation.parts["knn"].settings
+        column = settings["temperatures"].index(settings["paper"]["temperature"])
+        lines = {
+            space: (settings["neighbours"], [row[column] for row in found["top1"]])
+            for space, found in knn.items()
+        }
+        figure = curves(lines, "", xlabel="neighbours K that vote", percent=True)
+        title = f"kNN top-1 by K, temperature {settings['paper']['temperature']:g}"
+        parts.append(Picture("knn-by-k", title, figure))
+    stages = {
+        name.removeprefix("linear on "): figure.value
+        for part, name, figure in evaluation.figures()
+        if part == "linear" and name.startswith("linear on ") and figure.value is not None
+    }
+    if stages:
+        figure = bars(list(stages), {"accuracy": list(stages.values())}, "", percent=True)
+        parts.append(Picture("linear", "Linear classifiers on each stage", figure))
+    parts += _tables(evaluation)
+    parts += [f"{TITLES[part]}: {note}" for part, note in evaluation.notes()]
+    missing = [title for part, title in TITLES.items() if part not in evaluation.parts]
+    if "Fine-tuning" in missing:
+        missing.remove("Fine-tuning")
+    if missing:
+        parts.append(f"Not measured: {', '.join(missing)}. python -m and_tf.evaluate does.")
+    look = (
+        "figures in their healthy range, and an accuracy from few labels that is near that from all. "
+        "A curve that falls from left to right says that the curriculum's order is right."
+    )
+    return Section("Evaluation", look, parts)
+
+
+def _details(evaluation: Evaluation, part: str) -> dict:
+    found = evaluation.parts.get(part)
+    return {} if found is None else found.details
+
+
+def _tables(evaluation: Evaluation) -> Iterator[Table]:
+    """One for each part; with sentences on what is healthy where it has them."""
+    for part, title in TITLES.items():
+        figures = evaluation.parts[part].figures if part in evaluation.parts else {}
+        rows = [
+            (name, figure.shown(), (figure.healthy or "").removeprefix("Healthy: "))
+            for name, figure in figures.items()
+        ]
+        if any(sentence for *_, sentence in rows):
+            yield Table(title, ("", "value", "healthy"), rows, sentences=True)
+        elif rows:
+            yield Table(title, ("", "value"), [row[:2] for row in rows])
