@@ -18,6 +18,7 @@ from and_tf.distribution.devices import choose_strategy
 from and_tf.distribution.workers import Workers
 from and_tf.method.sharded_bank import ShardedBank
 from tests.distribution import parity
+from tests.method import test_prediction_check
 
 
 def data() -> and_tf.data.ImageSet:
@@ -68,6 +69,7 @@ def told(strategy: tf.distribute.Strategy) -> dict:
     workers = Workers(strategy)
     rank = workers.rank
     with strategy.scope():
+        lagging = test_prediction_check.make_model(0.999, bank="sharded")
         bank = ShardedBank(4, 2)
     rows = bank.numpy()
     rows[3] = np.nan  # worker 1 has it
@@ -85,6 +87,9 @@ def told(strategy: tf.distribute.Strategy) -> dict:
         "somebody": workers.anyone(rank == 1),
         "complaint": complaint,
         "finite": bank.is_finite(),
+        "lags": test_prediction_check.said(
+            lagging, and_tf.data.from_arrays(test_prediction_check.IMAGES), batch_size=20
+        ),
     }
 
 

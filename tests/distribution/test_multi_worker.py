@@ -71,6 +71,8 @@ def test_workers_tell_each_other(folder):
             assert told["nothing"].shape == (0, 2)
             assert told["somebody"] and not told["nobody"]
             assert not told["finite"]
+            (message,) = told["lags"]
+            assert "batch norm's averages lag behind" in str(message)
             assert str(told["complaint"]).endswith("Received: differences in that, those")
 
 

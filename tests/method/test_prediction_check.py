@@ -17,15 +17,16 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 3), dtype=np.uint8)
 IDS = np.arange(N)
 
 
-def make_model(momentum: float) -> and_tf.AND:
+def make_model(momentum: float, **options) -> and_tf.AND:
     """A network whose batch norm has far larger averages than the batch's, until they have moved."""
     keras.utils.set_random_seed(0)
     pixels = keras.Input((8, 8, 3))
     x = keras.layers.Flatten()(keras.layers.Rescaling(1e-4)(pixels))
     x = keras.layers.Dense(32, use_bias=False)(x)
-    x = keras.layers.BatchNormalization(momentum=momentum, epsilon=1e-9)(x)
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    x = keras.layers.BatchNormalization(momentum=momentum, epsilon=1e-9, synchronized=several)(x)
     x = keras.layers.Dense(8, bias_initializer="ones")(x)
-    model = and_tf.AND(keras.Model(pixels, keras.layers.UnitNormalization()(x)), N)
+    model = and_tf.AND(keras.Model(pixels, keras.layers.UnitNormalization()(x)), N, **options)
     model.compile(and_tf.SGD(0.03))
     return model
 
