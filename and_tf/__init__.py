@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from typing import Any
 
@@ -29,7 +30,11 @@ __all__ = [
 _is_command = getattr(sys, "argv", [])[:1] == ["-m"] and any(
     argument.removeprefix("-m").split(".")[0] == "and_tf" for argument in sys.orig_argv
 )
-if not _is_command:
+if _is_command:
+    # Until it listens (`and_tf.runs.commands.lasting_output`), Ctrl-C ends it without a traceback.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+else:
     from and_tf.backend import require_tensorflow, set_keras_defaults
 
     require_tensorflow()

@@ -98,7 +98,8 @@ def run_command(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         code = fail(stopped_at_once(run is not None and run.has_checkpoint), 130)
     except Exception as error:
-        message = cluster.explain_loss(error) or explain(error)
+        has_checkpoint = run is not None and run.has_checkpoint
+        message = cluster.explain_loss(error) or explain(error, has_checkpoint)
         if message is None:
             raise
         code = fail(message, 2)
@@ -124,18 +125,19 @@ def run_directory_held(
     return nullcontext()
 
 
-def explain(error: Exception) -> str | None:
+def explain(error: Exception, has_checkpoint: bool = False) -> str | None:
     """What to tell the user about an error that is not ours; None for a bug."""
+    stands = "; the last checkpoint stands" if has_checkpoint else ""
+    again = "go on with --resume" if has_checkpoint else "start again with --resume-or-start"
     if isinstance(error, RunDirectoryError):
         return str(error)
     if isinstance(error, PermissionError) and error.filename is not None:
         return f"{error.strerror}. Received: {shown(error.filename)}"
     return commands.explain(
         error,
-        full_disk="No space left on the disk of the run directory; the last checkpoint stands. Make "
-        "room, then go on with --resume",
-        memory="Not enough memory; the last checkpoint stands. Try a smaller train.batch_size, "
-        "encoder.width or data.image_size, or data.in_memory=false",
+        full_disk=f"No space left on the disk of the run directory{stands}. Make room, then {again}",
+        memory=f"Not enough memory{stands}. Try a smaller train.batch_size, encoder.width or "
+        "data.image_size, or data.in_memory=false",
     )
 
 
@@ -214,7 +216,12 @@ def train(
         workers = Workers(strategy)
         images, test = load_images(config)
         if goes_on:
-            environment = json.loads(run.environment.read_text(encoding="utf-8"))
+            environment = run.read_environment()
+            if not {"data", "versions"} <= environment.keys():
+                raise RunDirectoryError(
+                    "A run goes on only with its environment.json, which says what images it was begun "
+                    f"with: it is missing or damaged. Received: {shown(run.environment)}"
+                )
             check_same_images(environment["data"], images)
             warn_of_other_versions(environment["versions"])
         workers.check_same(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -40,3 +41,16 @@ def test_version():
     command = [sys.executable, "-m", "and_tf", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == f"and_tf {__version__}\n", done.stderr
+
+
+def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_traceback():
+    run = "import sys, os, signal; sys.argv = ['-m']; sys.orig_argv = ['python', '-m', 'and_tf.train']; "
+    run += "import and_tf; from and_tf.runs.commands import lasting_output\n"
+    stop = "os.kill(os.getpid(), signal.SIGINT)\n"
+    for code, outcome in (
+        (stop, -signal.SIGINT),
+        (f"with lasting_output():\n try: {stop} except KeyboardInterrupt: sys.exit(7)", 7),
+    ):
+        command = [sys.executable, "-c", run + code]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (outcome, "")

@@ -142,6 +142,19 @@ def test_a_failure_before_the_first_step_leaves_nothing(capsys, monkeypatch):
     assert not pathlib.Path("run").exists()
 
 
+@pytest.mark.parametrize("text", [None, "[]", "{", '{"data": {}}'])
+def test_a_run_without_its_environment_does_not_go_on(trained_run, tmp_path, capsys, text):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    if text is None:
+        (run / "environment.json").unlink()
+    else:
+        (run / "environment.json").write_text(text)
+    message = fails(capsys, "--run-dir", "run", "--resume")
+    assert "only with its environment.json" in message and len(message.splitlines()) == 1
+    assert (run / "model.keras").exists()
+
+
 def test_resuming_with_other_options_says_the_cure(trained_run, tmp_path, capsys):
     shutil.copytree(trained_run, tmp_path / "run")
     message = fails(

@@ -147,7 +147,10 @@ def test_a_full_disk_loses_nothing(trained_run, tmp_path, capsys, bytes_left):
     tempfile.gettempdir()  # looks for a folder that it can write to, once
     for more in ([], ["--resume-or-start"]):  # again while it is still full
         with a_disk_with_room_for(bytes_left):
-            assert "error: No space left" in fails(capsys, *arguments, *more)
+            message = fails(capsys, *arguments, *more)
+            assert (
+                "No space left on the disk of the run directory. Make room, then start" in message
+            )
     assert train.main([*arguments, "--resume-or-start"]) == 0
     assert_same_model(trained_run, tmp_path / "run")
 

@@ -129,7 +129,7 @@ def labels_from_csv(path: Path) -> dict[str, str]:
             if not {"file", "label"} <= set(header):
                 raise ValueError(
                     f"The labels in {path} need a header with the columns file,label. "
-                    f"Received: {','.join(header) or 'an empty file'}"
+                    f"Received: {printable(','.join(header))[:200] or 'an empty file'}"
                 )
             for row in rows:
                 name, label = ((row[key] or "").strip() for key in ("file", "label"))

@@ -99,26 +99,35 @@ def knn_accuracy(
     return float(np.mean(chosen == query_labels[asked]))
 
 
-def odd_neighbours(neighbours: int, counts: dict[str, int], has_test: bool) -> str | None:
-    """What is odd about a K above the voters or above a class; None where nothing is.
+def odd_neighbours(
+    name: str, neighbours: int, counts: dict[str, int], has_test: bool
+) -> str | None:
+    """What is odd about a K above the voters or above those of a class; None where nothing is.
 
     Args:
+        name: What the user calls K.
         neighbours: K.
         counts: The labelled training images of each class, by its name.
         has_test: As in `why_no_accuracy`.
     """
-    voters = sum(counts.values()) - (not has_test)
+    total, itself = sum(counts.values()), int(not has_test)
     smallest = min(counts, key=lambda name: counts[name])
-    if neighbours > voters >= 1:
+    alone = sum(count == itself for count in counts.values())
+    if alone and total > 1:
         return (
-            f"is {neighbours}, more than have a label: K is {voters:,}, so that every labelled image "
-            "votes each time"
+            f"{alone:,} of {total:,} labelled images are alone in their class, so that no other can vote "
+            f"for it: the accuracy is {1 - alone / total:.1%} at most"
         )
-    if neighbours > counts[smallest] and len(counts) > 1:
-        plural = "s" if counts[smallest] > 1 else ""
+    if neighbours > total - itself >= 1:
         return (
-            f"is {neighbours}, and the smallest class, {smallest}, has {counts[smallest]:,} labelled "
-            f"training image{plural}: larger classes may outvote it"
+            f"{name} is {neighbours}, more than have a label: K is {total - itself:,}, so that every "
+            "labelled image votes each time"
+        )
+    if neighbours > counts[smallest] - itself and len(counts) > 1:
+        others = f"{counts[smallest] - itself:,}" + (" more" if itself else "")
+        return (
+            f"{name} is {neighbours}, and images of the smallest class, {smallest}, have {others} of it "
+            "to vote for them: other classes may outvote it"
         )
     return None
 
@@ -139,6 +148,8 @@ def why_no_accuracy(
         return "no training image has a label"
     if voters > 1 and len(np.unique(numbered(labels)[0])) - (voters < len(labels)) == 1:
         return "all labelled training images are of one class"
+    if not has_test and 1 < voters == len(np.unique(np.asarray(labels)[known(labels)])):
+        return "every labelled training image has a class of its own"
     if not has_test:
         return "one training image alone has a label: no other can vote" if voters == 1 else None
     if test_labels is None or not asked:

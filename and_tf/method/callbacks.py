@@ -253,9 +253,10 @@ class KNNEvaluation(keras.callbacks.Callback):
                 "neighbours and every_epochs of KNNEvaluation must be at least 1. "
                 f"Received: neighbours={neighbours}, every_epochs={every_epochs}"
             )
-        odd = odd_neighbours(neighbours, self.train.class_counts, self.test is not None)
+        counts, has_test = self.train.class_counts, self.test is not None
+        odd = odd_neighbours("neighbours of KNNEvaluation", neighbours, counts, has_test)
         if odd is not None:
-            warnings.warn(f"neighbours of KNNEvaluation {odd}", stacklevel=2)
+            warnings.warn(odd, stacklevel=2)
         self.neighbours = neighbours
         self.temperature = temperature
         self.every_epochs = every_epochs

@@ -7,6 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import keras
@@ -37,7 +38,7 @@ def check_arguments(
             "The encoder must be a functional or Sequential model that gives one embedding [B, d] "
             f"for each image, with d known. Received: output shape {shape}"
         )
-    if int(num_examples) != num_examples:
+    if not isinstance(num_examples, Integral):
         raise ValueError(f"num_examples must be a whole number. Received: {num_examples}")
     if temperature <= 0:
         raise ValueError(f"The temperature must be above 0. Received: {temperature}")

@@ -100,7 +100,7 @@ def build_evaluation(
         return None
     with warnings.catch_warnings():
         # `describe_classes` says it by the name of the config's key.
-        warnings.filterwarnings("ignore", "neighbours of KNNEvaluation")
+        warnings.simplefilter("ignore")
         return KNNEvaluation(
             images,
             test,

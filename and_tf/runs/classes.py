@@ -57,9 +57,10 @@ def _warnings(config: RunConfig, images: ImageSet, test: ImageSet | None) -> Ite
         classified = sum(test_counts.values()) if test else sum(counts.values())
         if classified < FEW:
             yield f"each classified image is {1 / classified:.1%} of the accuracy: label more of them"
-        odd = odd_neighbours(config.evaluation.knn_neighbours, counts, test is not None)
+        neighbours = config.evaluation.knn_neighbours
+        odd = odd_neighbours("evaluation.knn_neighbours", neighbours, counts, test is not None)
         if odd is not None:
-            yield f"evaluation.knn_neighbours {odd}"
+            yield odd
 
 
 def _of_folders(config: RunConfig, images: ImageSet) -> Iterator[str]:

@@ -8,8 +8,10 @@ import ctypes
 import io
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,13 +40,16 @@ def positive(text: str) -> int:
 def lasting_output() -> Iterator[None]:
     """Let a command outlive whoever reads its output: a pipe, a terminal, a full log.
 
-    What cannot be written is left out from then on; names that are not text are escaped.
+    What cannot be written is left out from then on; names that are not text are escaped. Ctrl-C raises
+    KeyboardInterrupt from here on.
     """
     for descriptor in (0, 1, 2):  # a closed one would become that of the next file
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL and _is_main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # see `and_tf`
     previous = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_Lasting, previous)
     try:
@@ -53,6 +58,10 @@ def lasting_output() -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
         sys.stdout, sys.stderr = previous
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 class _Lasting:

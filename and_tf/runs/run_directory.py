@@ -202,11 +202,14 @@ class RunDirectory:
         """All rows of `metrics.jsonl`; a last line that a kill cut short is left out."""
         rows = []
         if self.metrics.exists():
-            for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
-                    rows.append(json.loads(line))
+                    row = json.loads(line)
                 except json.JSONDecodeError:
                     break
+                if not isinstance(row, dict) or not {"event", "epoch"} <= row.keys():
+                    break
+                rows.append(row)
         return rows
 
     def rewind_metrics(self, epoch: int, step: int, round_index: int) -> None:

@@ -189,7 +189,7 @@ def test_discovery_refuses_a_schedule(optimizer):
 def test_evaluation_says_a_number_of_neighbours_that_is_too_large():
     with pytest.warns(UserWarning, match="is 200, more than have a label: K is 23"):
         and_tf.KNNEvaluation((IMAGES, LABELS))
-    with pytest.warns(UserWarning, match="smallest class, 0, has 8 labelled training images"):
+    with pytest.warns(UserWarning, match="smallest class, 0, have 7 more"):
         and_tf.KNNEvaluation((IMAGES, LABELS), neighbours=9)
     for options in ({"neighbours": 0}, {"every_epochs": 0}):
         with pytest.raises(ValueError, match="must be at least 1"):

@@ -78,7 +78,7 @@ def test_one_line_says_which_classes_there_are(labels, line):
     ],
 )  # fmt: skip
 def test_folders_that_may_be_meant_otherwise_are_asked_about(sources, labelled, parts):
-    line, warning = describe_classes(FOLDER, files(*sources, labelled=labelled), None)
+    line, warning, *_ = describe_classes(FOLDER, files(*sources, labelled=labelled), None)
     assert line.startswith("mine: ") and warning.startswith("warning: ")
     for part in parts:
         assert part in warning
@@ -137,11 +137,21 @@ def test_what_cannot_be_classified_is_said(train, test, parts):
     [
         (5, None, "is 5, more than have a label: K is 4"),
         (6, [0], "is 6, more than have a label: K is 5"),
-        (3, None, "the smallest class, 1, has 2 labelled training images"),
-        (2, None, None),
+        (2, None, "images of the smallest class, 1, have 1 more of it to vote for them"),
+        (3, [0], "images of the smallest class, 1, have 2 of it to vote for them"),
+        (1, None, None),
+        (2, [0], None),
     ],
 )
 def test_a_number_of_neighbours_that_is_too_large_is_said(neighbours, test, part):
     config = load_config(None, [f"evaluation.knn_neighbours={neighbours}"])
     warnings = describe_classes(config, arrays([0, 0, 0, 1, 1]), test and arrays(test))[1:]
     assert len(warnings) == (part is not None) and (part is None or part in warnings[0])
+
+
+def test_images_alone_in_their_class_are_said():
+    config = load_config(None, ["evaluation.knn_neighbours=1"])
+    warnings = describe_classes(config, arrays([0, 0, 0, 1]), None)[1:]
+    assert "1 of 4 labelled images are alone in their class" in warnings[0]
+    assert warnings[0].endswith("the accuracy is 75.0% at most")
+    assert len(describe_classes(config, arrays([0, 1, 2, 3]), None)) == 1  # there is no accuracy

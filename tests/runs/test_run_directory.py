@@ -132,9 +132,16 @@ ROWS = [
 def test_metrics_are_rows_of_json(run):
     for row in ROWS:
         run.append_metrics(row)
-    with open(run.metrics, "a") as file:
-        file.write('{"event": "epo')  # cut short by a kill
-    assert run.read_metrics() == ROWS
+    for rest in (
+        b'{"event": "epo',
+        b"\xff\n",
+        b"[1]\n",
+        b"{}\n",
+    ):  # cut short by a kill, or damaged
+        found = run.metrics.read_bytes()
+        run.metrics.write_bytes(found + rest)
+        assert run.read_metrics() == ROWS
+        run.metrics.write_bytes(found)
 
 
 @pytest.mark.parametrize(
