@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import operator
 import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from numbers import Integral
 from typing import Any, Literal, get_args
 
 import keras
@@ -38,8 +38,11 @@ def check_arguments(
             "The encoder must be a functional or Sequential model that gives one embedding [B, d] "
             f"for each image, with d known. Received: output shape {shape}"
         )
-    if not isinstance(num_examples, Integral):
-        raise ValueError(f"num_examples must be a whole number. Received: {num_examples}")
+    try:
+        operator.index(num_examples)
+    except TypeError:
+        message = f"num_examples must be a whole number. Received: {num_examples}"
+        raise ValueError(message) from None
     if temperature <= 0:
         raise ValueError(f"The temperature must be above 0. Received: {temperature}")
     if not 0 <= bank_momentum < 1:
