@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import local
 
 import numpy as np
-import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
 BLOCK = 256
 """Queries compared with all rows at once."""
+MOST_PRODUCTS = 2**24
+"""Products that a thread holds, 64 MiB: with very many rows a block has fewer queries."""
 
 
 def nearest_rows(
@@ -20,25 +26,42 @@ def nearest_rows(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the nearest rows of a block of queries, nearest first, of equals the lowest id first.
 
+    Every core has a block of its own: what comes after the product has no threads otherwise.
+
     Args:
         queries: float [Q, d].
         rows: float [N, d].
         count: K, from 1 to N; to N - 1 where a row is left out.
         own: int [Q], a row that each query is not compared with, such as itself; -1 for none.
-        block_size: Queries in a block.
+        block_size: Queries in a block, at most.
 
     Yields:
         int64 [q, K] ids, and float32 [q, K] dot products.
     """
-    rows = tf.constant(np.asarray(rows, np.float32))
-    for start in range(0, len(queries), block_size):
-        block = np.asarray(queries[start : start + block_size], np.float32)
-        products = tf.matmul(block, rows, transpose_b=True).numpy()
+    queries, rows = (np.ascontiguousarray(x, np.float32) for x in (queries, rows))
+    block_size = max(1, min(block_size, MOST_PRODUCTS // max(1, len(rows))))
+    kept = local()
+
+    def search(start: int) -> tuple[np.ndarray, np.ndarray]:
+        block = queries[start : start + block_size]
+        if not hasattr(kept, "products"):  # new memory for each block would double the time
+            kept.products = np.empty((block_size, len(rows)), np.float32)
+        products = np.matmul(block, rows.T, out=kept.products[: len(block)])
         if own is not None:
             left_out = own[start : start + block_size]
             asked = np.flatnonzero(left_out >= 0)
             products[asked, left_out[asked]] = -np.inf
-        yield _greatest(products, count)
+        return _greatest(products, count)
+
+    threads = len(os.sched_getaffinity(0))
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        waiting: deque = deque()
+        for start in range(0, len(queries), block_size):
+            waiting.append(pool.submit(search, start))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def nearest(
@@ -57,7 +80,7 @@ def _greatest(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """
     queries, columns = values.shape
     groups = 5 * count
-    if groups * 4 <= columns:
+    if 4 * groups <= columns:
         inside = columns // groups * groups
         maxima = values[:, :inside].reshape(queries, -1, groups).max(axis=1)
         least = np.partition(maxima, groups - count, axis=1)[:, groups - count]
@@ -74,5 +97,15 @@ def _greatest(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
                 np.take_along_axis(found_ids, order, axis=1),
                 np.take_along_axis(found, order, axis=1),
             )
-    greatest, ids = tf.math.top_k(values, count)
-    return ids.numpy().astype(np.int64), greatest.numpy()
+    if count < columns:
+        # Those that equal the last one are taken in their order.
+        least = -np.partition(-values, count - 1, axis=1)[:, count - 1 : count]
+        above = (values > least).sum(axis=1, keepdims=True)
+        equal = values == least
+        chosen = (values > least) | (equal & (np.cumsum(equal, axis=1) <= count - above))
+        ids = np.nonzero(chosen)[1].reshape(queries, count)
+    else:
+        ids = np.tile(np.arange(columns), (queries, 1))
+    found = np.take_along_axis(values, ids, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(found, order, axis=1)

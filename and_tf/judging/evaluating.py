@@ -17,6 +17,7 @@ from and_tf.judging import parts
 from and_tf.judging.context import Context
 from and_tf.judging.evaluation import TITLES, Evaluation
 from and_tf.judging.findings import Findings, NothingToMeasure
+from and_tf.judging.fine_tuning import fine_tuning
 from and_tf.judging.from_run import embed_both, names_of_classes
 from and_tf.judging.probing import linear
 from and_tf.judging.subject import Subject
@@ -28,8 +29,12 @@ PARTS: dict[str, Callable[[Context], Findings]] = {
     "neighbourhoods": parts.neighbourhoods,
     "few_labels": parts.few_labels,
     "linear": linear,
+    "fine_tuning": fine_tuning,
 }
 """In the order in which they are measured, the quick ones first."""
+
+ASKED_FOR = {"fine_tuning"}
+"""Those that are left out unless they are named: they take long."""
 
 
 def evaluate_subject(
@@ -43,7 +48,7 @@ def evaluate_subject(
 
     Args:
         subject: What is judged.
-        only: Names of `PARTS`; all where there are none.
+        only: Names of `PARTS`; all but those of `ASKED_FOR` where there are none.
         path: Where the evaluation is written after each part. Parts that are there already, of the
             same embeddings, are kept.
         anew: Measure what is there already once more.
@@ -88,7 +93,7 @@ def check_parts(only: Collection[str]) -> list[str]:
     unknown = [name for name in only if name not in PARTS]
     if unknown:
         raise RunError(f"Parts are {', '.join(PARTS)}. Received: {', '.join(unknown)}")
-    return [name for name in PARTS if not only or name in only]
+    return [name for name in PARTS if name in (only or PARTS.keys() - ASKED_FOR)]
 
 
 def _kept(path: Path, evaluation: Evaluation) -> dict[str, Findings]:

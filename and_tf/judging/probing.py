@@ -22,6 +22,7 @@ BATCH = 256
 EPOCHS = 20
 FEWEST_STEPS = 500  # small sets are passed over more often
 SCALED_BY = 2_048  # images that mean and deviation are taken from
+UNTOLD = 20  # first steps, which are compiled, and would give a wrong time left
 HELD_OUT = 10  # one in so many training images chooses the rate
 STAGE = re.compile(r"conv\d+")
 
@@ -171,7 +172,8 @@ def train_probes(
     for done, (pixels, indices) in enumerate(batches):
         ids = indices.numpy()
         probes.update(features_of(pixels, ids), tf.constant(labels[ids]))
-        context.progress((done + 1) / (epochs * steps))
+        if done >= UNTOLD:
+            context.progress((done + 1) / (epochs * steps))
     return probes, epochs, features_of
 
 

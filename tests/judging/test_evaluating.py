@@ -9,7 +9,7 @@ import pytest
 from and_tf import judging
 from and_tf.errors import RunError
 from and_tf.evaluation.knn import knn_accuracy
-from and_tf.judging.evaluating import PARTS, evaluate, evaluate_subject
+from and_tf.judging.evaluating import ASKED_FOR, PARTS, evaluate, evaluate_subject
 from and_tf.judging.evaluation import Evaluation
 from and_tf.judging.loading import load_subject
 from and_tf.judging.subject import Part, Subject
@@ -30,7 +30,7 @@ def test_every_part_of_a_run(trained_run, tmp_path):
     path = tmp_path / "evaluation.json"
     judged = load_subject(trained_run)
     found = evaluate_subject(judged, path=path)
-    assert list(found.parts) == list(PARTS)
+    assert list(found.parts) == [part for part in PARTS if part not in ASKED_FOR]
     assert not [part for part, findings in found.parts.items() if findings.skipped]
     figures = {name: figure.value for _, name, figure in found.figures()}
     own = knn_accuracy(
@@ -131,3 +131,19 @@ def test_a_model_in_memory(trained_run):
         assert found.parts[part].figures[name].value == pytest.approx(figure.value, abs=0.003)
     encoder = evaluate(model.encoder, train, only=["knn"])
     assert "bank" not in encoder.parts["knn"].details
+
+
+def test_fine_tuning_trains_a_copy_on_few_labels(trained_run, monkeypatch):
+    from and_tf.judging import fine_tuning
+
+    monkeypatch.setattr(fine_tuning, "EPOCHS", 3)
+    monkeypatch.setattr(fine_tuning, "FEWEST_STEPS", 60)
+    judged = load_subject(trained_run)
+    before = judged.encoder.get_weights()
+    found = evaluate_subject(judged, ["fine_tuning"]).parts["fine_tuning"].figures
+    assert found["fine-tuned on 10%"].value > 0.4
+    assert found["fine-tuned on 1%"].value > 0.2
+    for weights, same in zip(judged.encoder.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weights, same)
+    skipped = evaluate_subject(subject(), ["fine_tuning"]).parts["fine_tuning"].skipped
+    assert "needs the encoder" in skipped
