@@ -292,3 +292,16 @@ def test_reflection_names_the_services_and_their_messages(channel: grpc.Channel)
     methods = [m.name for file in files for one in file.service for m in one.method]
     assert "Predict" in methods
     assert strange.error_response.error_code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+
+
+def test_messages_count_to_what_all_requests_may_hold(saved_models: pathlib.Path) -> None:
+    model = {"m": saved_models / "half_plus_two"}
+    with running(model, largest_bodies=1000) as one, one.channel() as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        assert stub.Predict(predict_request("m", x=np.ones(200, "f4")), timeout=60).outputs
+        with pytest.raises(grpc.RpcError) as error:
+            stub.Predict(predict_request("m", x=np.ones(250, "f4")), timeout=60)
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert ("grpc-retry-pushback-ms", "1000") in error.value.trailing_metadata()
+        assert one.ask("POST", "/v1/models/m:predict", b" " * 1001).headers["retry-after"] == "1"
+        assert one.server.app.state.inference.room.taken == 0
