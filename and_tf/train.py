@@ -167,6 +167,11 @@ def choose_run(args: argparse.Namespace, cluster: Cluster) -> tuple[RunConfig, R
             expanded(f"data.{name}", path)
     run = run or RunDirectory(expanded("--run-dir", Path("runs") / config.name))
     if args.resume and run.holds_run:
+        if run.model.exists() and not run.has_checkpoint:
+            raise RunDirectoryError(
+                "The checkpoints of the run are gone, so that it cannot go on; --overwrite begins it anew, "
+                f"without the model that it trained. Received: {shown(run.model)}"
+            )
         try:
             check_same_config(load_config(run.config), config)
         except ConfigError as error:
@@ -237,6 +242,8 @@ def train(
             model = prepare_model(config, images, run.checkpoints if goes_on else None, workers)
         workers.check_same({"the checkpoint": model.examples_seen})
         if goes_on and workers.is_chief:
+            if not run.has_checkpoint:
+                print(f"there is no checkpoint in {shown(run.path)} yet: beginning anew")
             write_text(run.config, config.to_json())
         elif workers.is_chief:
             if resume:

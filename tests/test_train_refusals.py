@@ -142,6 +142,16 @@ def test_a_failure_before_the_first_step_leaves_nothing(capsys, monkeypatch):
     assert not pathlib.Path("run").exists()
 
 
+@pytest.mark.parametrize("option", ["--resume", "--resume-or-start"])
+def test_a_trained_run_without_checkpoints_is_not_begun_anew(trained_run, tmp_path, capsys, option):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    shutil.rmtree(run / "checkpoints")
+    before = [path.read_bytes() for path in (run / "model.keras", run / "metrics.jsonl")]
+    assert "The checkpoints of the run are gone" in fails(capsys, "--run-dir", "run", option)
+    assert [path.read_bytes() for path in (run / "model.keras", run / "metrics.jsonl")] == before
+
+
 @pytest.mark.parametrize("text", [None, "[]", "{", '{"data": {}}'])
 def test_a_run_without_its_environment_does_not_go_on(trained_run, tmp_path, capsys, text):
     run = tmp_path / "run"

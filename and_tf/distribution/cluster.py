@@ -108,8 +108,8 @@ class Cluster:
         who = self.name(lost[0]) if lost else "another worker"
         return (
             f"{self.name(self.rank)} stops: {who} does not answer any more; what it said last tells why. "
-            "The last checkpoint stands: start every worker again with --resume, on as many machines as "
-            "there are."
+            "Start every worker again with --resume-or-start, on as many machines as there are: it goes on "
+            "from the last checkpoint."
         )
 
 
