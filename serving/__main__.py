@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "SERVING_TOKEN"
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_DEFAULT = "default: %(default)s"
+# By option: the field of `Settings`, its type and unit, and what is said of it.
+_LIMITS: tuple[tuple[str, str, type, int, str], ...] = (
+    ("max-body-mib", "largest_body", float, MIB, ""),
+    ("max-unzipped-mib", "largest_unzipped_body", float, MIB, ""),
+    ("max-message-mib", "largest_message", float, MIB, "of gRPC; "),
+    ("max-total-mib", "largest_bodies", float, MIB, "of all requests in progress; "),
+    ("max-rows", "most_rows", int, 1, "of a request; "),
+    ("max-pixels", "most_pixels", int, 1, "of an image; "),
+    ("max-total-pixels", "most_total_pixels", int, 1, "of all images of a request; "),
+    ("max-requests", "most_requests", int, 1, "at a time; "),
+    ("max-taught-rows", "most_taught_rows", int, 1, "of a model; "),
+    ("request-timeout", "request_timeout", float, 1, "seconds; "),
+    ("shutdown-timeout", "shutdown_timeout", float, 1, "seconds; "),
+)
+
 _logger = logging.getLogger(__name__)
 
 
@@ -98,46 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-queued-rows", type=int, default=batching.max_queued_rows, help=_DEFAULT)
 
     add = parser.add_argument_group("limits").add_argument
-    add("--max-body-mib", type=float, default=defaults.largest_body / MIB, help=_DEFAULT)
-    add(
-        "--max-unzipped-mib",
-        type=float,
-        default=defaults.largest_unzipped_body / MIB,
-        help=_DEFAULT,
-    )
-    add(
-        "--max-message-mib",
-        type=float,
-        default=defaults.largest_message / MIB,
-        help=f"of gRPC; {_DEFAULT}",
-    )
-    add(
-        "--max-total-mib",
-        type=float,
-        default=defaults.largest_bodies / MIB,
-        help=f"of all HTTP requests in progress; {_DEFAULT}",
-    )
-    add("--max-rows", type=int, default=defaults.most_rows, help=f"of a request; {_DEFAULT}")
-    add("--max-pixels", type=int, default=defaults.most_pixels, help=f"of an image; {_DEFAULT}")
-    add(
-        "--max-total-pixels",
-        type=int,
-        default=defaults.most_total_pixels,
-        help=f"of all images of a request; {_DEFAULT}",
-    )
-    add("--max-requests", type=int, default=defaults.most_requests, help=f"at a time; {_DEFAULT}")
-    add(
-        "--request-timeout",
-        type=float,
-        default=defaults.request_timeout,
-        help=f"seconds; {_DEFAULT}",
-    )
-    add(
-        "--shutdown-timeout",
-        type=float,
-        default=defaults.shutdown_timeout,
-        help=f"seconds; {_DEFAULT}",
-    )
+    for flag, field, kind, unit, text in _LIMITS:
+        default = kind(getattr(defaults, field) / unit)
+        add(f"--{flag}", type=kind, default=default, help=f"{text}{_DEFAULT}")
 
     add = parser.add_argument_group("security").add_argument
     add(
@@ -184,17 +163,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="keep the rows that models are taught here; without it none can be",
     )
-    add(
-        "--max-taught-rows",
-        type=int,
-        default=defaults.most_taught_rows,
-        help=f"of a model; {_DEFAULT}",
-    )
     add("--page", action="store_true", help="answer a page at / that shows what models say")
     return parser
-
-
-_DEFAULT = "default: %(default)s"
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -209,24 +179,13 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("rest_port", "grpc_port"):
         if not 0 <= getattr(options, name) <= 65535:
             raise ValueError(f"A port is 0 to 65535. Received: {getattr(options, name)}")
-    for name in (
-        "max_body_mib",
-        "max_unzipped_mib",
-        "max_message_mib",
-        "max_total_mib",
-        "max_rows",
-        "max_pixels",
-        "max_total_pixels",
-        "max_requests",
-        "max_taught_rows",
-        "request_timeout",
-        "shutdown_timeout",
-    ):
-        if not 0 < getattr(options, name) < math.inf:
-            flag = name.replace("_", "-")
-            raise ValueError(
-                f"--{flag} must be more than 0, and finite. Received: {getattr(options, name)}"
-            )
+    for flag, *_ in _LIMITS:
+        if not 0 < (given := _given(options, flag)) < math.inf:
+            raise ValueError(f"--{flag} must be more than 0, and finite. Received: {given}")
+
+
+def _given(options: argparse.Namespace, flag: str) -> float:
+    return getattr(options, flag.replace("-", "_"))
 
 
 def _config(options: argparse.Namespace) -> ModelServerConfig:
@@ -240,6 +199,10 @@ def _config(options: argparse.Namespace) -> ModelServerConfig:
 def _settings(options: argparse.Namespace) -> Settings:
     from serving import metrics, monitoring_config
 
+    limits: dict[str, Any] = {}
+    for flag, field, _, unit, _ in _LIMITS:
+        given = _given(options, flag)
+        limits[field] = round(given * unit) if unit == MIB else given
     path = metrics.DEFAULT_PATH if options.metrics else None
     if options.monitoring_config:
         path = monitoring_config.metrics_path(options.monitoring_config)
@@ -247,16 +210,6 @@ def _settings(options: argparse.Namespace) -> Settings:
         host=options.host,
         rest_port=options.rest_port,
         grpc_port=options.grpc_port,
-        largest_body=round(options.max_body_mib * MIB),
-        largest_unzipped_body=round(options.max_unzipped_mib * MIB),
-        largest_message=round(options.max_message_mib * MIB),
-        largest_bodies=round(options.max_total_mib * MIB),
-        most_rows=options.max_rows,
-        most_pixels=options.max_pixels,
-        most_total_pixels=options.max_total_pixels,
-        most_requests=options.max_requests,
-        request_timeout=options.request_timeout,
-        shutdown_timeout=options.shutdown_timeout,
         allowed_hosts=tuple(options.allowed_host),
         tokens=_tokens(options),
         admin_tokens=tokens.read(options.admin_token_file) if options.admin_token_file else (),
@@ -267,8 +220,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         metrics_path=path,
         access_log=options.access_log,
         rows_dir=options.rows_dir,
-        most_taught_rows=options.max_taught_rows,
         page=options.page,
+        **limits,
     )
 
 

@@ -40,7 +40,7 @@ def _leave() -> None:
     _logger.warning("Work was still in progress when the time to stop was over")
     # The last thread frees the memory: one that gives way to all others would take long. Only some
     # users may take that back.
-    for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        for thread in os.listdir("/proc/self/task"):
             os.setpriority(os.PRIO_PROCESS, int(thread), os.getpriority(os.PRIO_PROCESS, 0))
     os._exit(1)

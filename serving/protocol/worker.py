@@ -58,7 +58,9 @@ def main() -> None:
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What still runs when the server ends, ends with it.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.nice(10)
     _leave_out_tensorflow()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
