@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from and_tf.errors import RunError
 from and_tf.runs import commands
 from and_tf.runs.commands import fail, import_keras, lasting_output
 from and_tf.runs.paths import expanded, shown
+from and_tf.runs.run_directory import RunDirectory
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -43,6 +45,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--compare",
         action="store_true",
         help="several runs side by side: mean and spread over seeds, differences over equal seeds",
+    )
+    parser.add_argument(
+        "--untrained",
+        action="store_true",
+        help="also judge the encoder of each run as it was before training, which says what was learnt",
     )
     parser.add_argument(
         "--config",
@@ -109,7 +116,7 @@ def evaluate(args: argparse.Namespace) -> None:
         ConfigError: A wrong config.
         OSError: An evaluation cannot be written.
     """
-    if args.compare and len(args.paths) < 2:
+    if args.compare and len(args.paths) < 2 and not args.untrained:
         raise RunError("--compare takes two runs or more. Received: one")
     if args.output is not None and len(args.paths) > 1:
         raise RunError(f"--output is for one path. Received: {len(args.paths)} paths")
@@ -120,9 +127,9 @@ def evaluate(args: argparse.Namespace) -> None:
 
     check_parts(args.only)
     evaluations = []
-    for path in args.paths:
-        subject = load_subject(path, args.config, args.overrides, args.test)
-        output = output_of(Path(path).expanduser(), subject.kind, args.output)
+    for path, untrained in itertools.product(args.paths, (True, False)[not args.untrained :]):
+        subject = load_subject(path, args.config, args.overrides, args.test, untrained)
+        output = output_of(Path(path).expanduser(), subject.kind, args.output, untrained)
         print(f"{subject.name}: {len(subject.train):,} images of {subject.train.name}", flush=True)
         evaluation = evaluate_subject(
             subject, args.only, output, args.anew, lambda line: print(line, flush=True)
@@ -133,15 +140,19 @@ def evaluate(args: argparse.Namespace) -> None:
         print(f"\n{comparison_table(evaluations)}")
 
 
-def output_of(path: Path, kind: str, output: str | None) -> Path:
+def output_of(path: Path, kind: str, output: str | None, untrained: bool = False) -> Path:
     """Where the evaluation of a path is written: into a run, beside anything else.
+
+    That of an untrained encoder always goes into the run.
 
     Raises:
         RunError: There is no folder for it.
     """
+    if untrained:
+        return RunDirectory(path).untrained_evaluation
     if output is None:
         if kind == "run":
-            return path / "evaluation.json"
+            return RunDirectory(path).evaluation
         if kind == "export":  # nothing but versions lies beside a version
             folder = path.absolute().parent
             return folder.parent / f"{folder.name}-{path.name}.evaluation.json"

@@ -57,6 +57,22 @@ def test_embeddings_are_compared(tmp_path, capsys):
     assert (tmp_path / "one.evaluation.json").exists()
 
 
+def test_an_untrained_encoder_is_judged_beside_its_run(trained_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    assert evaluate.main([str(run), "--only", "knn", "--untrained", "--compare"]) == 0
+    table = capsys.readouterr().out
+    assert "| digits untrained (1 run) | digits (1 run) | difference (1 equal seeds) |" in table
+    found = json.loads((run / "untrained.evaluation.json").read_text())
+    knn = found["parts"]["knn"]
+    assert "bank" not in knn["details"]
+    before = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["knn_features"]
+    row = knn["settings"]["neighbours"].index(50), knn["settings"]["temperatures"].index(0.1)
+    top1 = knn["details"]["embeddings"]["top1"][row[0]][row[1]]
+    assert top1 == pytest.approx(before, abs=0.003)
+    assert "goes with a run" in fails(capsys, saved(tmp_path / "x.npz"), "--untrained")
+
+
 def test_refuses_bad_input(tmp_path, capsys, trained_run):
     path = saved(tmp_path / "some.npz")
     assert "no such file" in fails(capsys, tmp_path / "none")

@@ -13,7 +13,7 @@ from and_tf.evaluation.nearest import nearest_rows
 NEIGHBOURS = (1, 5, 10, 20, 50, 100, 200)
 TEMPERATURES = (0.07, 0.1)
 PAPER = (200, 0.1)
-"""K and the temperature that the AND paper's figures are given for, as its authors' code has them."""
+"""K and the temperature of the AND paper's figures, as its authors' code has them; its text says 0.07."""
 TOP = 5
 
 

@@ -73,7 +73,7 @@ class Evaluation:
 
     def table(self) -> str:
         """All figures as a Markdown table, then the notes."""
-        lines = ["| | | |", "| --- | --- | ---: |"]
+        lines = ["| part | figure | value |", "| --- | --- | ---: |"]
         lines += [
             f"| {TITLES[part]} | {name} | {figure.shown()} |"
             for part, name, figure in self.figures()

@@ -13,18 +13,21 @@ from and_tf.exporting.trained_encoder import in_float32, load_model
 from and_tf.judging.embedding import embed
 from and_tf.judging.subject import Part, Subject
 from and_tf.method.curriculum import Curriculum
+from and_tf.runs.assembly import build_model
 from and_tf.runs.commands import refusing_bad_input
 from and_tf.runs.config import RunConfig, load_config
+from and_tf.runs.precision import set_precision
 from and_tf.runs.resuming import check_same_config, check_same_images
 from and_tf.runs.run_directory import RunDirectory
 
 
-def load_run(path: Path, overrides: Sequence[str] = ()) -> Subject:
+def load_run(path: Path, overrides: Sequence[str] = (), untrained: bool = False) -> Subject:
     """A run's model on the run's images; of a run that is not over, its last checkpoint.
 
     Args:
         path: The run directory.
         overrides: Such as where its images lie now.
+        untrained: The encoder as it was before the first step, from the run's seed, and without bank.
 
     Raises:
         RunError: No model or checkpoint, or images that are not there or not those of the run.
@@ -33,29 +36,35 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> Subject:
     run = RunDirectory(path)
     config = load_config(run.config, overrides)
     check_same_config(load_config(run.config), config)
-    model = load_model(run, config, "judging")
+    model = None if untrained else load_model(run, config, "judging")
     with refusing_bad_input():
         images, held_out = load_images(config)
         begun_with = run.read_environment().get("data")
         if begun_with:
             check_same_images(begun_with, images)
-    encoder = in_float32(model, run, config)
+    if model is None:
+        set_precision("float32")
+        keras.utils.set_random_seed(config.seed)
+        model = build_model(config, images)
+        encoder = model.encoder
+    else:
+        encoder = in_float32(model, run, config)
     train, test = embed_both(encoder, images, held_out, config.evaluation.batch_size)
     return Subject(
-        config.name,
+        f"{config.name} untrained" if untrained else config.name,
         "run",
         path,
         train,
         test,
         names_of_classes(images, train, test),
-        bank=model.bank.numpy()[train.rows],
+        bank=None if untrained else model.bank.numpy()[train.rows],
         encoder=encoder,
         augment=model.augment,
         temperature=model.temperature,
         config=config,
-        run=run,
+        run=None if untrained else run,
         epochs=model.examples_seen // model.num_examples,
-        rounds=kept_rounds(run, config),
+        rounds={} if untrained else kept_rounds(run, config),
     )
 
 

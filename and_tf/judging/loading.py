@@ -20,6 +20,7 @@ def load_subject(
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     test: str | Path | None = None,
+    untrained: bool = False,
 ) -> Subject:
     """What is to be judged, embedded.
 
@@ -30,6 +31,7 @@ def load_subject(
             images of an export. A file inside a run directory takes the run's.
         overrides: `KEY=VALUE` for the config, such as where a run's images lie now.
         test: A file of embeddings with the held-out examples, for a file of embeddings.
+        untrained: Of a run, the encoder as it was before the first step: what training started from.
 
     Raises:
         RunError: It is nothing of that, or it cannot be judged; the text is one line.
@@ -44,6 +46,9 @@ def load_subject(
             f"A file of embeddings needs no images: leave --config and --set out. "
             f"Received: {shown(path)}"
         )
+    is_run = path.is_dir() and RunDirectory(path).holds_run
+    if untrained and not is_run:
+        raise RunError(f"--untrained goes with a run directory. Received: {shown(path)}")
     if not path.exists():
         raise RunError(f"There is no such file or directory. Received: {shown(path)}")
     if is_embeddings:
@@ -52,10 +57,10 @@ def load_subject(
         return load_model_file(path, config, overrides)
     if (path / DESCRIPTION).is_file():
         return load_export(path, config, overrides)
-    if path.is_dir() and RunDirectory(path).holds_run:
+    if is_run:
         if config is not None:
             raise RunError(f"A run has its own config: leave --config out. Received: {config}")
-        return load_run(path, overrides)
+        return load_run(path, overrides, untrained)
     raise RunError(
         "This is no run directory (no config.json), no .keras file, no version of an export "
         f"({DESCRIPTION}) and no .npz or .parquet file of embeddings. Received: {shown(path)}"

@@ -253,9 +253,9 @@ def neighbourhoods(context: Context) -> Findings:
     found = Findings(settings={"temperature": context.subject.temperature})
     if train.labels is not None:
         shares = consistent_shares(context.neighbourhoods.neighbours[:, :1], train.labels)
-        found.figures["consistent nearest neighbours"] = Figure(float(np.nanmean(shares)))
         order = order_quality(context.neighbourhoods.entropy, shares)
         if order is not None:
+            found.figures["consistent nearest neighbours"] = Figure(float(np.nanmean(shares)))
             found.figures["order by entropy, area under the curve"] = _area(order)
             found.details["order"] = order
         found.details["rounds"] = _rounds(context)

@@ -10,6 +10,7 @@ model.keras      the trained model
 model_card.md    what it is, what it was made from and how good it is
 report.html      the run on one page, with report.md and the pictures in report/
 evaluation.json  what `python -m and_tf.evaluate` found
+untrained.evaluation.json  the same of the encoder before its training
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class RunDirectory:
         self.model_card = path / "model_card.md"
         self.report = path / "report.html"
         self.evaluation = path / "evaluation.json"
+        self.untrained_evaluation = path / "untrained.evaluation.json"
         self._lock = path / ".lock"
         self._is_begun = False
         # The config is last to go and last to come: it marks the directory as a run's.
@@ -60,6 +62,7 @@ class RunDirectory:
             path / "report.md",
             path / "report",
             self.evaluation,
+            self.untrained_evaluation,
             self.model_card,
             self.model,
             self.skipped,
