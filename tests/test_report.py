@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from and_tf import report
+from and_tf.figures.page import is_ours
 from and_tf.judging.loading import load_subject
 from and_tf.method.curriculum import Curriculum
 from and_tf.reporting.layouts import neighbour_layout, pca_layout
@@ -21,7 +22,7 @@ from and_tf.runs.summary import result_table
 from tests.browser import Browser
 from tests.conftest import made_once
 from tests.figures.map_data import columns_of
-from tests.small_run import rows
+from tests.small_run import ROOT, rows
 
 MAPPED = 300
 
@@ -155,6 +156,15 @@ def test_several_runs_are_compared_and_put_beside_the_paper(run, tmp_path, capsy
     assert "| ImageNet | resnet18 | AND | 41.2 |  |  |  |" in text
     assert "| seed | 0 | 1 |" in text and "| curriculum.rounds | 2 | 4 |" in text
     assert "<svg " in (output / "report.html").read_text()
+
+
+def test_the_example_is_ours_and_small():
+    example = ROOT / "docs/example-report"
+    assert is_ours(example / "report.html")
+    files = [path for path in example.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 2e6
+    pictures = set(re.findall(r"\]\((report/[\w-]+\.svg)\)", (example / "report.md").read_text()))
+    assert pictures == {f"report/{path.name}" for path in files if path.suffix == ".svg"}
 
 
 @pytest.mark.parametrize(

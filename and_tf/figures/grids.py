@@ -87,7 +87,7 @@ def _grid(
     rows = -(-len(images) // columns)
     left = max(2.0, 6 + _CHARACTER * max((len(title) for title in row_titles), default=-1))
     top = _HEADER if column_titles else 2
-    small = shrunk(np.stack(images), round(1.5 * wide * cell)) if images else np.zeros((0, 1, 1, 3))
+    small = shrunk(np.stack(images), round(wide * cell)) if images else np.zeros((0, 1, 1, 3))
     # Whole pixels of the images, so that all stand in one raster.
     pixel = cell / max(small.shape[1], small.shape[2] / wide)
     gap = max(1, round(_GAP / pixel))

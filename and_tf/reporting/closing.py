@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from and_tf.data.image_set import ImageSet
+from and_tf.distribution.workers import Workers
 from and_tf.figures.page import Page, Section, write_page
 from and_tf.judging.from_run import kept_rounds
 from and_tf.judging.subject import Part, Subject
 from and_tf.method.model import AND
+from and_tf.method.sharded_bank import ShardedBank
 from and_tf.reporting.gathered import Gathered
 from and_tf.reporting.mapping import map_section
 from and_tf.reporting.neighbours import neighbours_section
@@ -37,7 +39,7 @@ def closing_report(run: RunDirectory, config: RunConfig, model: AND, images: Ima
     Args:
         run: Where it goes.
         config: Of the run.
-        model: As it was trained. Its bank is read, which workers with a sharded one do together.
+        model: As it was trained.
         images: That it was trained on.
 
     Returns:
@@ -47,7 +49,12 @@ def closing_report(run: RunDirectory, config: RunConfig, model: AND, images: Ima
     rows = run.read_metrics()
     trained = sum(row.get("seconds") or 0 for row in rows if row["event"] == "epoch")
     limit = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE * trained))
-    subject = subject_of_bank(run, config, model, images)
+    # Of a bank in shards, other machines hold parts, and they have left.
+    has_bank = not (
+        isinstance(model.bank, ShardedBank) and Workers(model.distribute_strategy).count > 1
+    )
+    bank = model.bank.numpy() if has_bank else np.empty((model.num_examples, 0), np.float32)
+    subject = subject_of_bank(run, config, model, images, bank)
     made = [section for section in (training_section(rows, config), rounds_section(rows, config))]
     left_out = [
         "measures",
@@ -60,7 +67,8 @@ def closing_report(run: RunDirectory, config: RunConfig, model: AND, images: Ima
     ]
     for name, seconds, make in optional_parts(subject, config):
         # Images that are not in memory would be read and decoded anew.
-        if images.images is not None and time.monotonic() - started + seconds < limit:
+        is_at_hand = has_bank and images.images is not None
+        if is_at_hand and time.monotonic() - started + seconds < limit:
             made.append(make())
         else:
             left_out.append(name)
@@ -78,9 +86,10 @@ def closing_report(run: RunDirectory, config: RunConfig, model: AND, images: Ima
     return write_page(page, run.path)
 
 
-def subject_of_bank(run: RunDirectory, config: RunConfig, model: AND, images: ImageSet) -> Subject:
+def subject_of_bank(
+    run: RunDirectory, config: RunConfig, model: AND, images: ImageSet, bank: np.ndarray
+) -> Subject:
     """A run whose bank stands for the embeddings of its images, which costs nothing."""
-    bank = model.bank.numpy()
     count = images.num_examples
     names = images.class_names
     if names is None:

@@ -11,6 +11,9 @@ from and_tf.judging.evaluating import evaluate_subject
 from and_tf.judging.evaluation import TITLES, Evaluation
 from and_tf.judging.subject import Subject
 
+SPACES = {"features": "backbone"}
+"""What an evaluation calls a space, and the page, on which features are embeddings without augmentation."""
+
 
 def evaluation_of(subject: Subject) -> Evaluation:
     """The run's evaluation.json where it is of these embeddings, or else what needs no label.
@@ -44,7 +47,10 @@ def evaluation_section(evaluation: Evaluation) -> Section | None:
         settings = evaluation.parts["knn"].settings
         column = settings["temperatures"].index(settings["paper"]["temperature"])
         lines = {
-            space: (settings["neighbours"], [row[column] for row in found["top1"]])
+            SPACES.get(space, space): (
+                settings["neighbours"],
+                [row[column] for row in found["top1"]],
+            )
             for space, found in knn.items()
         }
         figure = curves(lines, "", xlabel="neighbours K that vote", percent=True)
@@ -59,7 +65,9 @@ def evaluation_section(evaluation: Evaluation) -> Section | None:
         figure = bars(list(stages), {"accuracy": list(stages.values())}, "", percent=True)
         parts.append(Picture("linear", "Linear classifiers on each stage", figure))
     parts += _tables(evaluation)
-    parts += [f"{TITLES[part]}: {note}" for part, note in evaluation.notes()]
+    # The verdict stands at the top of the page.
+    notes = [(p, note) for p, note in evaluation.notes() if not note.startswith("Verdict")]
+    parts += [f"{TITLES[part]}: {note}" for part, note in notes]
     missing = [title for part, title in TITLES.items() if part not in evaluation.parts]
     if "Fine-tuning" in missing:
         missing.remove("Fine-tuning")

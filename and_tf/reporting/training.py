@@ -81,7 +81,9 @@ def rounds_section(rows: Rows, config: RunConfig) -> Section | None:
         ),
         Picture(
             "consistency",
-            "Neighbours of one class (consistent), and of each other (mutual)",
+            "Neighbours of one class (consistent), and of each other (mutual)"
+            if labelled
+            else "Nearest neighbours of each other (mutual)",
             curves(shares, "", xlabel="round", percent=True),
         ),
     ]
@@ -92,9 +94,10 @@ def rounds_section(rows: Rows, config: RunConfig) -> Section | None:
         figure = stacked_bars(names, {"consistent": right, "inconsistent": wrong}, "")
         title = "Neighbours of the anchors, by round (the paper's Figure 6)"
         parts.append(Picture("figure-6", title, figure))
-    look = (
-        "anchors of a lower entropy than all images, and more consistent neighbours in each round while "
-        "inconsistent ones stay few."
+    look = "anchors of a lower entropy than all images" + (
+        ", and more consistent neighbours in each round while inconsistent ones stay few."
+        if labelled
+        else ", and mutual neighbours of a third or more."
     )
     return Section("Rounds", look, parts)
 

@@ -26,7 +26,7 @@ def views_section(train: Part, config: RunConfig) -> Section:
     titles = ["image", "views", *[""] * (VIEWS - 1)]
     look = (
         "views in which you would still know the image: a digit that is cut off, or a colour that carries "
-        "the class and is lost, asks for other settings of `augment`."
+        "the class and is lost, asks for other settings of augment."
     )
     figure = image_grid(grid, column_titles=titles)
     return Section("Augmented views", look, [Picture("views", "As training sees them", figure)])

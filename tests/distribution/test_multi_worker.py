@@ -104,6 +104,7 @@ OPTIONS = {
     "augment.saturation": 0,
     "evaluation.every_epochs": 1,
     "train.worker_timeout_seconds": 30,
+    "train.report": "false",
 }
 COMMAND = ["-m", "and_tf.train", "--run-dir", "run"]
 COMMAND += [f"--set={name}={value}" for name, value in OPTIONS.items()]
