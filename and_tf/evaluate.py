@@ -125,15 +125,15 @@ def evaluate(args: argparse.Namespace) -> None:
     from and_tf.judging.evaluating import check_parts, evaluate_subject
     from and_tf.judging.loading import load_subject
 
-    check_parts(args.only)
+    wanted = check_parts(args.only)
     evaluations = []
     for path, untrained in itertools.product(args.paths, (True, False)[not args.untrained :]):
         subject = load_subject(path, args.config, args.overrides, args.test, untrained)
         output = output_of(Path(path).expanduser(), subject.kind, args.output, untrained)
         print(f"{subject.name}: {len(subject.train):,} images of {subject.train.name}", flush=True)
         evaluation = evaluate_subject(
-            subject, args.only, output, args.anew, lambda line: print(line, flush=True)
-        )
+            subject, wanted, output, args.anew, lambda line: print(line, flush=True)
+        ).only(wanted)
         print(f"\n{evaluation.table()}\n\nThe evaluation: {shown(output)}", flush=True)
         evaluations.append(evaluation)
     if args.compare:

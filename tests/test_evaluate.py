@@ -55,6 +55,11 @@ def test_embeddings_are_compared(tmp_path, capsys):
     table = capsys.readouterr().out
     assert "| | | one (1 run) | other (1 run) |" in table
     assert (tmp_path / "one.evaluation.json").exists()
+    assert evaluate.main([str(one), "--only", "few_labels"]) == 0
+    table = capsys.readouterr().out
+    assert "| Few labels | " in table and "| kNN | " not in table  # though it is kept
+    parts = json.loads((tmp_path / "one.evaluation.json").read_text())["parts"]
+    assert list(parts) == ["knn", "few_labels"]
 
 
 def test_an_untrained_encoder_is_judged_beside_its_run(trained_run, tmp_path, capsys):

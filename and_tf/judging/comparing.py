@@ -78,18 +78,23 @@ def comparison_table(evaluations: Sequence[Evaluation]) -> str:
     named = groups(evaluations)
     first = next(iter(named.values()))
     columns: list[tuple[str, dict[tuple[str, str], Figure]]] = []
+    verdicts = []
     for name, members in named.items():
         runs = "1 run" if len(members) == 1 else f"{len(members)} runs"
         columns.append((f"{name} ({runs})", summary(members)))
+        verdicts.append(", ".join(sorted({str(each.verdict or "-") for each in members})))
         if members is not first and (paired := paired_differences(first, members)):
             seeds = {each.subject["seed"] for each in first}
             pairs = len(seeds & {each.subject["seed"] for each in members})
             columns.append((f"difference ({pairs} equal seeds)", paired))
+            verdicts.append("-")
     keys = dict.fromkeys(key for _, figures in columns for key in figures)
     lines = [
         f"| | | {' | '.join(title for title, _ in columns)} |",
         f"| --- | --- |{' ---: |' * len(columns)}",
     ]
+    if set(verdicts) != {"-"}:
+        lines.append(f"| {TITLES['without_labels']} | verdict | {' | '.join(verdicts)} |")
     for part, name in sorted(keys, key=lambda key: list(TITLES).index(key[0])):
         cells = [
             figures[part, name].shown() if (part, name) in figures else "-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from and_tf import __version__
@@ -63,6 +63,11 @@ class Evaluation:
         """ "collapsed", "not trained yet" or "healthy"; None where it was not asked for."""
         part = self.parts.get("without_labels")
         return None if part is None else part.details.get("verdict")
+
+    def only(self, parts: Collection[str]) -> Evaluation:
+        """The same with some parts alone, as far as they were measured."""
+        kept = {name: found for name, found in self.parts.items() if name in parts}
+        return dataclasses.replace(self, parts=kept)
 
     def figures(self) -> Iterator[tuple[str, str, Figure]]:
         """Every figure, with its part and its name, in the order of the parts."""

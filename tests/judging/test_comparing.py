@@ -49,3 +49,11 @@ def test_the_table_has_a_column_for_each_group_and_one_for_the_difference():
     lines = comparison_table([*ONE, *OTHER]).splitlines()
     assert lines[0] == "| | | one (3 runs) | other (3 runs) | difference (2 equal seeds) |"
     assert lines[2] == "| kNN | top-1 | 66.7 ± 20.8% | 53.3 ± 37.9% | 0.0 ± 14.1% |"
+
+
+def test_verdicts_come_first():
+    runs = [evaluation("one", 0, 0.5), evaluation("other", 1, 0.5, rounds=1)]
+    for each, verdict in zip(runs, ("healthy", "collapsed"), strict=True):
+        each.parts["without_labels"] = Findings(details={"verdict": verdict})
+    lines = comparison_table(runs).splitlines()
+    assert lines[2] == "| Without labels | verdict | healthy | collapsed |"
