@@ -86,13 +86,14 @@ def report(args: argparse.Namespace) -> None:
         page = run_page(subject, runs[0].read_metrics(), lambda part: print(part, flush=True))
     else:
         from and_tf.reporting.comparison import Compared, comparison_page
+        from and_tf.reporting.measured import saved_evaluation
 
         if args.overrides:
             raise RunError("--set goes with one run. Received: several")
         names = distinct_names([run.path for run in runs])
         page = comparison_page(
             [
-                Compared(name, load_config(run.config), run.read_metrics())
+                Compared(name, load_config(run.config), run.read_metrics(), saved_evaluation(run))
                 for name, run in zip(names, runs, strict=True)
             ]
         )

@@ -14,9 +14,13 @@ import pytest
 
 from and_tf import report
 from and_tf.figures.page import is_ours
+from and_tf.judging.evaluation import Evaluation
+from and_tf.judging.findings import Figure, Findings
 from and_tf.judging.loading import load_subject
 from and_tf.method.curriculum import Curriculum
+from and_tf.reporting.comparison import Compared, settings_section
 from and_tf.reporting.layouts import neighbour_layout, pca_layout
+from and_tf.runs.config import load_config
 from and_tf.runs.run_directory import RunDirectory
 from and_tf.runs.summary import result_table
 from tests.browser import Browser
@@ -147,13 +151,26 @@ def test_several_runs_are_compared_and_put_beside_the_paper(run, tmp_path, capsy
     )
     config["curriculum"]["rounds"] = 4
     (other / "config.json").write_text(json.dumps(config))
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    for name in ("config.json", "metrics.jsonl"):
+        shutil.copy(run / name, ours)
+    for folder, share in ((ours, 0.5), (other, 0.75)):
+        settings = json.loads((folder / "config.json").read_text())
+        judged = {"name": folder.name, "kind": "run", "epochs": 6, "config": settings, "seed": 0}
+        found = Findings({"kNN, top-1": Figure(share)})
+        Evaluation(judged, {"knn": found}).save(folder / "evaluation.json")
     output = tmp_path / "compared"
-    assert report.main([str(run), str(other), "--output", str(output)]) == 0
+    assert report.main([str(ours), str(other), "--output", str(output)]) == 0
     text = (output / "report.md").read_text()
-    ours = 100 * [row["knn_features"] for row in rows(other) if "knn_features" in row][-1]
-    line = f"| CIFAR10 | resnet18 | AND | 86.3 | {ours:.1f} | {ours - 86.3:+.1f} | digits: 1,437 images, 6 epochs"
+    accuracy = 100 * [row["knn_features"] for row in rows(other) if "knn_features" in row][-1]
+    line = f"| CIFAR10 | resnet18 | AND | 86.3 | {accuracy:.1f} | {accuracy - 86.3:+.1f} | digits: 1,437 images, 6 epochs"
     assert line in text
     assert "| ImageNet | resnet18 | AND | 41.2 |  |  |  |" in text
+    assert (
+        "|  | ours | other | difference |\n| --- | ---: | ---: | ---: |\n| kNN, top-1 | 50.0% | 75.0% | 25.0% |"
+        in text
+    )
     assert "| seed | 0 | 1 |" in text and "| curriculum.rounds | 2 | 4 |" in text
     assert "<svg " in (output / "report.html").read_text()
 
@@ -202,3 +219,32 @@ def test_bad_input_is_one_line(arguments, message, trained_run, tmp_path, capsys
     assert error.startswith("error: ") and message in error and "Traceback" not in error
     assert (tmp_path / "MINE/report.html").read_text() == "<p>mine</p>"
     assert not RunDirectory(trained_run).report.exists()
+
+
+def test_one_setting_that_differs_is_drawn_against_the_accuracy(run, tmp_path):
+    folders = []
+    for neighbours, seed, shift in ((1, 0, 0.0), (1, 1, 0.1), (2, 0, 0.2)):
+        folder = tmp_path / f"k{neighbours}-seed{seed}"
+        folder.mkdir()
+        folders.append(str(folder))
+        config = json.loads((run / "config.json").read_text())
+        config["seed"], config["curriculum"]["neighbours"] = seed, neighbours
+        (folder / "config.json").write_text(json.dumps(config))
+        row = {"event": "epoch", "epoch": 2, "round": 0, "loss": 1.0, "knn_features": 0.5 + shift}
+        (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    assert report.main([*folders, "--output", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out/report.md").read_text()
+    assert (
+        "against curriculum.neighbours, all else equal; means over seeds](report/against.svg)"
+        in text
+    )
+    runs = [
+        Compared(
+            path,
+            load_config(f"{path}/config.json"),
+            RunDirectory(pathlib.Path(path)).read_metrics(),
+        )
+        for path in folders
+    ]
+    (line,) = settings_section(runs).parts[1].figure.axes[0].get_lines()
+    np.testing.assert_allclose([line.get_xdata(), line.get_ydata()], [[1, 2], [0.55, 0.7]])

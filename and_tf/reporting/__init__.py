@@ -3,5 +3,5 @@
 Each part of a report is a function that returns a `Section`, or None where a run has nothing for it.
 What is measured comes from `and_tf.evaluation`, what is drawn from `and_tf.figures`.
 
-Other rooms use `attention`, `closing`, `comparison`, `report` and `requests`.
+Other rooms use `attention`, `closing`, `comparison`, `measured`, `report` and `requests`.
 """

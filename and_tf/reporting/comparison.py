@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from and_tf.figures.bars import bars
 from and_tf.figures.curves import curves
 from and_tf.figures.page import Page, Picture, Section, Table
+from and_tf.judging.comparing import groups, paired_differences, summary
+from and_tf.judging.evaluation import TITLES, Evaluation
 from and_tf.reporting.published import published_table
 from and_tf.reporting.training import curriculum_of
 from and_tf.runs.config import RunConfig
@@ -22,6 +24,10 @@ MEASURES = {
     "loss": ("loss", ".3f"),
     "embedding_spread": ("spread", ".2f"),
 }
+
+_FREE = ("name", "train", "watchdog", "evaluation")
+_PLACES = ("data.data_dir", "data.path", "data.test_path", "data.labels", "data.in_memory")
+"""What changes where and how a run is done, not what comes of it."""
 
 PAPER_NOTE = (
     "The figures of the paper are those that configs/README.md lists. Its linear classifiers and its "
@@ -37,11 +43,13 @@ class Compared:
         name: Of its directory, which tells it from the others.
         config: Its config.
         rows: Of its `metrics.jsonl`.
+        evaluation: Its evaluation.json, None where there is none.
     """
 
     name: str
     config: RunConfig
     rows: list[dict]
+    evaluation: Evaluation | None = None
 
     def final(self) -> dict:
         """The figures of its last epoch, joined by those of the last discovery."""
@@ -54,8 +62,7 @@ class Compared:
 def comparison_page(runs: Sequence[Compared]) -> Page:
     """What several runs have reached."""
     sections = [_outcome(runs)]
-    if (settings := _settings(runs)) is not None:
-        sections.append(settings)
+    sections += [each for each in (_evaluations(runs), settings_section(runs)) if each is not None]
     paper = Section(
         "Beside the paper",
         "how far a run is from the paper; an empty cell was not run, and fewer images or epochs make "
@@ -69,11 +76,9 @@ def comparison_page(runs: Sequence[Compared]) -> Page:
     best = [run.final()["knn_features"] for run in runs if "knn_features" in run.final()]
     facts = [("runs", f"{len(runs)}")]
     if best:
-        facts += [("best kNN top-1", f"{max(best):.1%}"), ("worst", f"{min(best):.1%}")]
-    summary = f"{len(runs)} runs side by side: {', '.join(run.name for run in runs)}."
-    return Page(
-        "Comparison of runs", summary, facts, sections, ["Made by python -m and_tf.report."]
-    )
+        facts += [("best kNN top-1", f"{max(best):.1%}"), ("lowest", f"{min(best):.1%}")]
+    what = f"{len(runs)} runs side by side: {', '.join(run.name for run in runs)}."
+    return Page("Comparison of runs", what, facts, sections, ["Made by python -m and_tf.report."])
 
 
 def _outcome(runs: Sequence[Compared]) -> Section:
@@ -114,33 +119,67 @@ def _outcome(runs: Sequence[Compared]) -> Section:
     return Section("Outcome", look, parts)
 
 
-def _settings(runs: Sequence[Compared]) -> Section | None:
+def _evaluations(runs: Sequence[Compared]) -> Section | None:
+    """What `and_tf.evaluate` measured of two runs or more, seeds of one config together; or None."""
+    measured = [run.evaluation for run in runs if run.evaluation is not None]
+    if len(measured) < 2:
+        return None
+    named = groups(measured)
+    first = next(iter(named.values()))
+    columns = []
+    for name, members in named.items():
+        columns.append(
+            (f"{name}, {len(members)} seeds" if len(members) > 1 else name, summary(members))
+        )
+        if members is not first and (paired := paired_differences(first, members)):
+            columns.append(("difference", paired))
+    keys = list(dict.fromkeys(key for _, figures in columns for key in figures))
+    tables = []
+    for part, title in TITLES.items():
+        rows = [
+            [name, *(f[key].shown() if key in f else "-" for _, f in columns)]
+            for key in keys
+            if key[0] == part
+            for name in [key[1]]
+        ]
+        if rows:
+            tables.append(Table(title, ("", *(column for column, _ in columns)), rows))
+    look = "differences (over equal seeds) that are larger than their spread."
+    return Section("Evaluations", look, tables)
+
+
+def settings_section(runs: Sequence[Compared]) -> Section | None:
     """What the runs differ in, and for each number the accuracy against it; None where in nothing."""
     flat = [_flat(run.config) for run in runs]
     differing = [
-        key for key in flat[0] if len({str(each[key]) for each in flat}) > 1 and key != "name"
+        key
+        for key in flat[0]
+        if key == "train.batch_size" or key.split(".")[0] not in _FREE and key not in _PLACES
+        if len({str(each[key]) for each in flat}) > 1
     ]
     if not differing:
         return None
     header = ("setting", *(run.name for run in runs))
-    table = Table(
-        "Settings that differ", header, [[k, *(str(f[k]) for f in flat)] for k in differing]
-    )
+    cells = [[key, *(str(each[key]) for each in flat)] for key in differing]
+    table = Table("Settings that differ", header, cells)
     parts: list[Picture | Table | str] = [table]
-    for key in differing:
-        points = sorted(
-            (each[key], run.final()["knn_features"])
-            for each, run in zip(flat, runs, strict=True)
-            if isinstance(each[key], int | float) and "knn_features" in run.final()
-        )
-        if len(points) > 1 and key != "seed":
-            series = {key: ([x for x, _ in points], [y for _, y in points])}
-            name = "against-" + key.replace(".", "-").replace("_", "-")
-            figure = curves(series, "", xlabel=key, percent=True)
-            parts.append(Picture(name, f"kNN top-1 against {key}", figure))
+    varied = [key for key in differing if key != "seed"]
+    if len(varied) == 1 and not any(isinstance(each[varied[0]], bool | str) for each in flat):
+        (key,) = varied
+        points: dict[float, list[float]] = {}
+        for each, run in zip(flat, runs, strict=True):
+            if isinstance(each[key], int | float) and "knn_features" in run.final():
+                points.setdefault(each[key], []).append(run.final()["knn_features"])
+        if len(points) > 1:
+            means = {x: sum(points[x]) / len(points[x]) for x in sorted(points)}
+            figure = curves(
+                {key: (list(means), list(means.values()))}, "", xlabel=key, percent=True
+            )
+            title = f"kNN top-1 against {key}, all else equal; means over seeds"
+            parts.append(Picture("against", title, figure))
     look = (
-        "one setting at a time: an accuracy that changes with it while all else is equal (the form of the "
-        "paper's studies of its settings)."
+        "one setting that differs while all else is equal, in the form of the paper's studies of its "
+        "settings; where several differ, the accuracy cannot be put down to one."
     )
     return Section("Settings", look, parts)
 

@@ -10,9 +10,18 @@ from and_tf.figures.page import Picture, Section, Table
 from and_tf.judging.evaluating import evaluate_subject
 from and_tf.judging.evaluation import TITLES, Evaluation
 from and_tf.judging.subject import Subject
+from and_tf.runs.run_directory import RunDirectory
 
 SPACES = {"features": "backbone"}
 """What an evaluation calls a space, and the page, on which features are embeddings without augmentation."""
+
+
+def saved_evaluation(run: RunDirectory) -> Evaluation | None:
+    """A run's evaluation.json; None where there is none, or one of another version."""
+    try:
+        return Evaluation.load(run.evaluation)
+    except (OSError, ValueError):
+        return None
 
 
 def evaluation_of(subject: Subject) -> Evaluation:
@@ -20,14 +29,9 @@ def evaluation_of(subject: Subject) -> Evaluation:
 
     Nothing is written.
     """
-    path = None if subject.run is None else subject.run.evaluation
-    if path is not None and path.exists():
-        try:
-            found = Evaluation.load(path)
-        except ValueError:
-            found = Evaluation.of(subject)  # of another version: as if it were not there
-        if found.parts and found.subject["fingerprint"] == subject.fingerprint():
-            return found
+    found = None if subject.run is None else saved_evaluation(subject.run)
+    if found and found.parts and found.subject["fingerprint"] == subject.fingerprint():
+        return found
     return evaluate_subject(subject, ["without_labels"])
 
 

@@ -150,11 +150,12 @@ def notes(subject: Subject, config: RunConfig) -> list[str]:
             f"Checkpoints of {which} are kept: train with train.keep_rounds=true to see what the "
             "curriculum takes, and Grad-CAM, round by round."
         )
-    evaluation = config.evaluation
-    kept.append(
-        f"kNN: K={evaluation.knn_neighbours}, temperature {evaluation.knn_temperature:g}; features are the "
-        "training images embedded anew, without augmentation."
-    )
+    if subject.train.labels is not None:
+        evaluation = config.evaluation
+        kept.append(
+            f"kNN: K={evaluation.knn_neighbours}, temperature {evaluation.knn_temperature:g}; features are "
+            "the training images embedded anew, without augmentation."
+        )
     kept.append(
         f"Made by and_tf {versions()['and_tf']}: python -m and_tf.report. Seed {config.seed}."
     )
