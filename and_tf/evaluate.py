@@ -7,10 +7,8 @@ import itertools
 import sys
 from pathlib import Path
 
-from and_tf.backend import require_tensorflow
 from and_tf.errors import RunError
-from and_tf.runs import commands
-from and_tf.runs.commands import fail, import_keras, lasting_output
+from and_tf.runs.commands import import_keras, run_command
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.run_directory import RunDirectory
 
@@ -78,31 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C.
     """
     args = parse_arguments(arguments)
-    with lasting_output():
-        return run_command(args)
-
-
-def run_command(args: argparse.Namespace) -> int:
-    """Evaluate as the arguments say, and return the exit code."""
-    try:
-        require_tensorflow()
-        evaluate(args)
-    except KeyboardInterrupt:
-        return fail("stopped; the parts that were finished are kept: repeat the command", 130)
-    except Exception as error:
-        message = explain(error)
-        if message is None:
-            raise
-        return fail(message, 2)
-    return 0
-
-
-def explain(error: Exception) -> str | None:
-    """What to tell the user about an error that is not ours; None for a bug."""
-    if isinstance(error, PermissionError) and error.filename is not None:
-        return f"{error.strerror}. Received: {shown(error.filename)}"
-    return commands.explain(
-        error,
+    return run_command(
+        lambda: evaluate(args),
+        stopped="stopped; the parts that were finished are kept: repeat the command",
         full_disk="No space left on the disk; the parts that were written stand",
         memory="Not enough memory. Choose fewer parts by --only, or a smaller evaluation.batch_size",
     )

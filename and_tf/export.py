@@ -8,10 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from and_tf.backend import require_tensorflow
 from and_tf.errors import RunError
-from and_tf.runs import commands
-from and_tf.runs.commands import fail, import_keras, lasting_output, positive, refusing_bad_input
+from and_tf.runs.commands import import_keras, positive, refusing_bad_input, run_command
 from and_tf.runs.config import RunConfig, load_config
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.resuming import check_same_config
@@ -89,37 +87,24 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C.
     """
     args = parse_arguments(arguments)
-    with lasting_output():
-        return run_command(args)
-
-
-def run_command(args: argparse.Namespace) -> int:
-    """Export as the arguments say, and return the exit code."""
-    try:
-        require_tensorflow()
-        check_options(args)
-        config, run = choose_run(args.run_dir, args.overrides)
-        output = choose_output(args.output, config, run, args.format)
-        export(config, run, output, args)
-    except KeyboardInterrupt:
-        return fail("stopped; nothing was exported", 130)
-    except Exception as error:
-        message = explain(error)
-        if message is None:
-            raise
-        return fail(message, 2)
-    return 0
-
-
-def explain(error: Exception) -> str | None:
-    """What to tell the user about an error that is not ours; None for a bug."""
-    if isinstance(error, PermissionError) and error.filename is not None:
-        return f"{error.strerror}. Received: {shown(error.filename)}"
-    return commands.explain(
-        error,
+    return run_command(
+        lambda: export_as_asked(args),
+        stopped="stopped; nothing was exported",
         full_disk="No space left on the disk of --output; nothing was exported",
         memory="Not enough memory; nothing was exported. Choose fewer --rows",
     )
+
+
+def export_as_asked(args: argparse.Namespace) -> None:
+    """Export as the arguments say.
+
+    Raises:
+        RunError, ConfigError, OSError: As those that it calls.
+    """
+    check_options(args)
+    config, run_directory = choose_run(args.run_dir, args.overrides)
+    output = choose_output(args.output, config, run_directory, args.format)
+    export(config, run_directory, output, args)
 
 
 def check_options(args: argparse.Namespace) -> None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from and_tf.backend import require_tensorflow
 from and_tf.errors import RunError
-from and_tf.reporting.requests import explain, run_at, writable
+from and_tf.reporting.requests import run_at, writable, write_pages
 from and_tf.runs.commands import (
-    fail,
     import_keras,
-    lasting_output,
     positive,
     refusing_bad_input,
 )
@@ -47,23 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C.
     """
     args = parse_arguments(arguments)
-    with lasting_output():
-        return run_command(args)
-
-
-def run_command(args: argparse.Namespace) -> int:
-    """Write the page that the arguments ask for, and return the exit code."""
-    try:
-        require_tensorflow()
-        gradcam(args)
-    except KeyboardInterrupt:
-        return fail("stopped; nothing was written", 130)
-    except Exception as error:
-        message = explain(error)
-        if message is None:
-            raise
-        return fail(message, 2)
-    return 0
+    return write_pages(lambda: gradcam(args), stopped="stopped; nothing was written")
 
 
 def gradcam(args: argparse.Namespace) -> None:

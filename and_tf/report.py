@@ -6,10 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from and_tf.backend import require_tensorflow
 from and_tf.errors import RunError
-from and_tf.reporting.requests import explain, run_at, writable
-from and_tf.runs.commands import fail, import_keras, lasting_output
+from and_tf.reporting.requests import run_at, writable, write_pages
+from and_tf.runs.commands import import_keras
 from and_tf.runs.config import load_config
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.run_directory import RunDirectory
@@ -47,23 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C.
     """
     args = parse_arguments(arguments)
-    with lasting_output():
-        return run_command(args)
-
-
-def run_command(args: argparse.Namespace) -> int:
-    """Write the report that the arguments ask for, and return the exit code."""
-    try:
-        require_tensorflow()
-        report(args)
-    except KeyboardInterrupt:
-        return fail("stopped; no report was written", 130)
-    except Exception as error:
-        message = explain(error)
-        if message is None:
-            raise
-        return fail(message, 2)
-    return 0
+    return write_pages(lambda: report(args), stopped="stopped; no report was written")
 
 
 def report(args: argparse.Namespace) -> None:

@@ -131,8 +131,6 @@ def explain(error: Exception, has_checkpoint: bool = False) -> str | None:
     again = "go on with --resume" if has_checkpoint else "start again with --resume-or-start"
     if isinstance(error, RunDirectoryError):
         return str(error)
-    if isinstance(error, PermissionError) and error.filename is not None:
-        return f"{error.strerror}. Received: {shown(error.filename)}"
     return commands.explain(
         error,
         full_disk=f"No space left on the disk of the run directory{stands}. Make room, then {again}",

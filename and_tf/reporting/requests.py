@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from and_tf.errors import RunError
 from and_tf.figures.page import is_ours
-from and_tf.runs import commands
+from and_tf.runs.commands import run_command
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.run_directory import RunDirectory
 
@@ -40,12 +41,11 @@ def writable(folder: Path, page: str) -> Path:
     return folder
 
 
-def explain(error: Exception) -> str | None:
-    """What to tell the user about an error that is not ours; None for a bug."""
-    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) and error.filename:
-        return f"{error.strerror}. Received: {shown(error.filename)}"
-    return commands.explain(
-        error,
+def write_pages(work: Callable[[], None], stopped: str) -> int:
+    """The work of a command that writes pages, as `and_tf.runs.commands.run_command` does it."""
+    return run_command(
+        work,
+        stopped,
         full_disk="No space left on the disk of --output; no page was written",
         memory="Not enough memory; no page was written",
     )

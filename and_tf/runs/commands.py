@@ -13,14 +13,15 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from and_tf.backend import set_keras_defaults
+from and_tf.backend import require_tensorflow, set_keras_defaults
 from and_tf.errors import RunError
 from and_tf.files import is_full_disk
 from and_tf.runs.config import ConfigError
+from and_tf.runs.paths import shown
 
 
 def fail(message: str, code: int) -> int:
@@ -101,6 +102,31 @@ class _Lasting:
         return getattr(self._stream, name)
 
 
+def run_command(work: Callable[[], None], stopped: str, full_disk: str, memory: str) -> int:
+    """Do a command's work, and say in one line what ended it before its end.
+
+    Args:
+        work: What the command does.
+        stopped: What to say after Ctrl-C.
+        full_disk, memory: As for `explain`.
+
+    Returns:
+        Exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C.
+    """
+    with lasting_output():
+        try:
+            require_tensorflow()
+            work()
+        except KeyboardInterrupt:
+            return fail(stopped, 130)
+        except Exception as error:
+            message = explain(error, full_disk, memory)
+            if message is None:
+                raise
+            return fail(message, 2)
+    return 0
+
+
 def explain(error: Exception, full_disk: str, memory: str) -> str | None:
     """What to tell the user about an error that is not ours; None for a bug.
 
@@ -111,6 +137,8 @@ def explain(error: Exception, full_disk: str, memory: str) -> str | None:
     """
     if isinstance(error, ConfigError | RunError):
         return str(error)
+    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) and error.filename:
+        return f"{error.strerror}. Received: {shown(error.filename)}"
     if is_full_disk(error):
         return full_disk
     if type(error).__name__ == "DataLossError":  # TensorFlow's, which may not be imported here
