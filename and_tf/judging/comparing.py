@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,8 @@ def groups(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
     """Evaluations by what they are of: runs whose configs differ by the seed alone are together.
 
     Returns:
-        By name: of the first of a group, with a number where two groups have one name.
+        By name: of the first of a group; where two groups have one name, with its path's, and a number
+        where these are the same, too.
     """
     found: dict[str, list[Evaluation]] = {}
     for number, evaluation in enumerate(evaluations):
@@ -30,11 +32,13 @@ def groups(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
             kept["data"] = {k: v for k, v in kept["data"].items() if k not in _PLACES}
             key = json.dumps([kept, evaluation.subject["epochs"]], sort_keys=True)
         found.setdefault(key, []).append(evaluation)
+    names = Counter(members[0].subject["name"] for members in found.values())
     named: dict[str, list[Evaluation]] = {}
     for members in found.values():
-        name = members[0].subject["name"]
-        alike = sum(each.split(" #")[0] == name for each in named)
-        named[f"{name} #{alike + 1}" if alike else name] = members
+        name, path = members[0].subject["name"], members[0].subject["path"]
+        if names[name] > 1 and path is not None:
+            name = f"{name} in {path}"
+        named[f"{name} #{len(named) + 1}" if name in named else name] = members
     return named
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from and_tf import __version__
-from and_tf.files import write_text
+from and_tf.files import printable, write_text
 from and_tf.judging.findings import Figure, Findings
 from and_tf.judging.subject import Subject
 
@@ -31,7 +31,7 @@ class Evaluation:
     """What was judged, and what was found; it shows itself as a table in a notebook.
 
     Attributes:
-        subject: `name`, `kind`, `fingerprint`, `train` and `test` (name and number of images), `classes`,
+        subject: `name`, `kind`, `path` (its last part), `fingerprint`, `train` and `test` (name and number of images), `classes`,
             `embedding_dim`, `epochs`, `seed` and `config` (both None where not known).
         parts: Name, one of `TITLES`, to what it found.
     """
@@ -47,6 +47,7 @@ class Evaluation:
             {
                 "name": subject.name,
                 "kind": subject.kind,
+                "path": subject.path and printable(subject.path.absolute().name),
                 "fingerprint": subject.fingerprint(),
                 "train": {"name": subject.train.name, "images": len(subject.train)},
                 "test": subject.test and {"name": subject.test.name, "images": len(subject.test)},

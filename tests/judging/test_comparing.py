@@ -13,7 +13,14 @@ def evaluation(name: str, seed: int, top1: float, rounds: int = 4, **more: float
         None, [f"name={name}", f"seed={seed}", f"curriculum.rounds={rounds}"]
     ).model_dump(mode="json")
     figures = {"top-1": Figure(top1)} | {key: Figure(value) for key, value in more.items()}
-    subject = {"name": name, "kind": "run", "seed": seed, "epochs": 200, "config": config}
+    subject = {
+        "name": name,
+        "kind": "run",
+        "path": name,
+        "seed": seed,
+        "epochs": 200,
+        "config": config,
+    }
     return Evaluation(subject, {"knn": Findings(figures)})
 
 
@@ -26,8 +33,10 @@ OTHER = [
 def test_runs_that_differ_by_their_seed_are_one_group():
     found = groups([ONE[0], OTHER[0], ONE[1], OTHER[1]])
     assert found == {"one": [ONE[0], ONE[1]], "other": [OTHER[0], OTHER[1]]}
-    same_name = groups([evaluation("one", 0, 0.5), evaluation("one", 0, 0.5, rounds=1)])
-    assert list(same_name) == ["one", "one #2"]
+    same_name = [evaluation("one", 0, 0.5, rounds=rounds) for rounds in range(3)]
+    for each, path in zip(same_name, ("a", "b", "b"), strict=True):
+        each.subject["path"] = path
+    assert list(groups(same_name)) == ["one in a", "one in b", "one in b #3"]
 
 
 def test_mean_and_spread_over_seeds():
