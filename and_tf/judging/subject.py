@@ -16,6 +16,9 @@ from and_tf.data.image_set import ImageSet
 from and_tf.runs.config import RunConfig
 from and_tf.runs.run_directory import RunDirectory
 
+FEW = 100
+"""Up to so many files of a set that streams are read one by one."""
+
 Kind = Literal["run", "model", "export", "embeddings"]
 
 
@@ -48,7 +51,8 @@ class Part:
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The images of some rows, uint8 [m, H, W, 3], in the order asked for.
 
-        A set that streams is read from its start on, up to the last of them.
+        A set that streams is read from its start on, up to the last of them; a few files are read
+        one by one.
 
         Raises:
             ValueError: There are no images.
@@ -59,6 +63,11 @@ class Part:
         if self.image_set.images is not None:
             return self.image_set.images[wanted]
         found = np.empty((len(wanted), *self.image_set.image_shape), np.uint8)
+        if self.image_set.sources is not None and len(wanted) <= FEW:
+            for place, index in enumerate(wanted.tolist()):
+                alone = self.image_set.ordered_batches(1, (index, len(self.image_set)))
+                found[place] = next(iter(alone.as_numpy_iterator()))[0]
+            return found
         start, last = 0, int(wanted.max(initial=-1))
         for batch in self.image_set.ordered_batches(64).as_numpy_iterator():
             if start > last:

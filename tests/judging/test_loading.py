@@ -7,7 +7,9 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
+from and_tf import data
 from and_tf.errors import RunError
 from and_tf.exporting.trained_encoder import load_encoder
 from and_tf.judging.loading import load_subject
@@ -170,3 +172,17 @@ def test_the_fingerprint_tells_subjects_apart(tmp_path):
     assert one.fingerprint() == same.fingerprint()
     other = dataclasses.replace(one, test=one.train)
     assert other.fingerprint() != one.fingerprint()
+
+
+def test_few_files_of_a_set_that_streams_are_read_alone(tmp_path):
+    for number in range(130):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number:03}.png")
+    images, _ = data.load("folder", path=str(tmp_path), image_size=8, in_memory=False)
+    decoded = []
+    load = images._load_or_grey
+    images._load_or_grey = lambda index, box_of=None: decoded.append(index) or load(index, box_of)
+    part = Part("files", rows(129), None, images.sources, image_set=images, rows=np.arange(1, 130))
+    np.testing.assert_array_equal(part.images([127, 2, 127])[:, 0, 0, 0], [128, 3, 128])
+    assert 0 not in decoded  # those before are passed over
+    many = list(range(129)) * 2
+    np.testing.assert_array_equal(part.images(many)[:, 0, 0, 0], np.array(many) + 1)
