@@ -53,7 +53,8 @@ def nearest_rows(
             products[asked, left_out[asked]] = -np.inf
         return _greatest(products, count)
 
-    threads = len(os.sched_getaffinity(0))
+    has_affinity = hasattr(os, "sched_getaffinity")  # Linux, where a container may have fewer
+    threads = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         waiting: deque = deque()
         for start in range(0, len(queries), block_size):
