@@ -55,7 +55,7 @@ def test_a_run_that_fails_before_it_has_results_leaves_nothing(tmp_path, is_new)
         run.path.mkdir()
     with pytest.raises(ValueError), run.taken():
         run.begin("{}", {})
-        run.append_metrics({"event": "untrained"})
+        run.append_metrics({"event": "untrained", "epoch": 0})
         raise ValueError("in the first step")
     left = [path.name for path in tmp_path.rglob("*")]
     assert left == [] if is_new else sorted(left) == [".lock", "run"]
@@ -63,7 +63,7 @@ def test_a_run_that_fails_before_it_has_results_leaves_nothing(tmp_path, is_new)
 
 def test_a_run_that_was_killed_before_it_had_results_is_not_in_the_way(run):
     run.model.unlink()
-    run.append_metrics({"event": "untrained"})
+    run.append_metrics({"event": "untrained", "epoch": 0})
     take(run)
     run.append_metrics({"event": "epoch", "epoch": 1})
     with pytest.raises(RunDirectoryError, match="already holds a run"):
