@@ -157,7 +157,8 @@ def test_several_runs_are_compared_and_put_beside_the_paper(run, tmp_path, capsy
         shutil.copy(run / name, ours)
     for folder, share in ((ours, 0.5), (other, 0.75)):
         settings = json.loads((folder / "config.json").read_text())
-        judged = {"name": folder.name, "kind": "run", "epochs": 6, "config": settings, "seed": 0}
+        judged = {"name": folder.name, "kind": "run", "path": str(folder), "seed": 0}
+        judged |= {"epochs": 6, "config": settings}
         found = Findings({"kNN, top-1": Figure(share)})
         Evaluation(judged, {"knn": found}).save(folder / "evaluation.json")
     output = tmp_path / "compared"
