@@ -14,12 +14,11 @@ PYTEST := $(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 # XLA compiles quickly rather than well here, since each program runs a few times; as users have it, it
 # compiles among the slow tests.
-SUITE := XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" $(PYTEST) -m "not slow and not parity" \
-    --no-loadscope-reorder
+SUITE := XLA_FLAGS="--xla_backend_optimization_level=0 $(XLA_FLAGS)" $(PYTEST) --no-loadscope-reorder
 
 SUITABLE := -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(VERSIONS)".split())'
 
-.PHONY: help demo test coverage parity slow lint rooms lock clean FORCE
+.PHONY: help demo test coverage parity stops slow lint rooms lock clean FORCE
 
 help: ## Say what can be made (PYTHON=/path/to/python chooses the Python)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -30,13 +29,16 @@ demo: $(INSTALLED) ## Train on images that come along; the result is in runs/dem
 	@echo 'A digit that the encoder has not seen, a 4: digit.png'
 
 test: $(INSTALLED) ## Run the tests
-	$(SUITE)
+	$(SUITE) -m "not slow and not parity and not stops"
 
 coverage: $(INSTALLED) ## Say which lines and branches the tests leave out
-	$(SUITE) --cov
+	$(SUITE) -m "not slow and not parity" --cov
 
 parity: $(INSTALLED) ## Hold several devices to the results of one
 	$(PYTEST) -m "parity and not slow"
+
+stops: $(INSTALLED) ## Stop and kill runs and servers, and see that nothing is lost
+	$(SUITE) -m "stops and not slow"
 
 slow: $(INSTALLED) ## Run the tests that take long
 	$(PYTEST) -m slow

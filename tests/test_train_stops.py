@@ -20,6 +20,8 @@ import and_tf
 from and_tf import train
 from tests.small_run import ROOT, SMALL, TINY, assert_same_model, command, fails, rows
 
+pytestmark = pytest.mark.stops
+
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):

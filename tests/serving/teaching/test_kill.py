@@ -17,6 +17,8 @@ import pytest
 from serving.client import Client, ClientError, Retry
 from tests.serving.running import running
 
+pytestmark = pytest.mark.stops
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 ROWS_A_REQUEST = 4
 CLIENTS = 6
