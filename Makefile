@@ -25,7 +25,7 @@ help: ## Say what can be made (PYTHON=/path/to/python chooses the Python)
 
 demo: $(INSTALLED) ## Train on images that come along; the result is in runs/demo
 	$(RUN) -m and_tf.train --run-dir runs/demo --overwrite
-	@$(RUN) -c 'from and_tf.data import digits; digits.save_held_out_digit("digit.png")'
+	@TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -c 'from and_tf.data import digits; digits.save_held_out_digit("digit.png")'
 	@echo 'A digit that the encoder has not seen, a 4: digit.png'
 
 test: $(INSTALLED) ## Run the tests
