@@ -49,7 +49,7 @@ def neighbour_layout(
 
     Source: McInnes et al., arXiv 1802.03426; van der Maaten, JMLR 2014.
     """
-    method = method or ("UMAP" if importlib.util.find_spec("umap") else "t-SNE")
+    method = method or ("UMAP" if _has_umap() else "t-SNE")
     start = 1e-4 * start / max(float(start.std(axis=0).max()), 1e-12)
     if method == "UMAP" and len(embeddings) > 16:
         import umap
@@ -62,3 +62,9 @@ def neighbour_layout(
     tsne = TSNE(2, perplexity=perplexity, init=start, random_state=0)
     with few_threads(len(embeddings)):
         return "t-SNE", np.asarray(tsne.fit_transform(embeddings), np.float32)
+
+
+def _has_umap() -> bool:
+    """Whether UMAP can be imported; where it was removed, a folder with its caches may be left."""
+    spec = importlib.util.find_spec("umap")
+    return spec is not None and spec.origin is not None

@@ -42,6 +42,16 @@ def test_tsne_keeps_neighbours_together_and_is_reproducible():
     assert neighbour_layout(rows[:4], rows[:4, :2], "t-SNE")[1].shape == (4, 2)
 
 
+def test_a_folder_that_umap_left_behind_is_not_umap(tmp_path, monkeypatch):
+    if importlib.util.find_spec("umap") is not None:
+        pytest.skip("umap-learn is installed")
+    (tmp_path / "umap/__pycache__").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.util.find_spec("umap") is not None
+    rows, _ = groups()
+    assert neighbour_layout(rows, rows[:, :2])[0] == "t-SNE"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("umap") is None, reason="needs umap-learn")
 def test_umap_keeps_neighbours_together():
