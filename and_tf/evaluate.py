@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from and_tf.errors import RunError
-from and_tf.runs.commands import import_keras, run_command
+from and_tf.runs.commands import add_overrides, import_keras, run_command
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.run_directory import RunDirectory
 
@@ -54,13 +54,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="FILE",
         help="JSON config with the images for a .keras file or an export",
     )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="change one key of the config, such as data.path=images; may be repeated",
+    add_overrides(
+        parser,
+        "change one key of the config, such as data.path=images",
     )
     parser.add_argument(
         "--test", metavar="FILE", help="file of held-out embeddings, for a file of embeddings"

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from and_tf.errors import RunError
-from and_tf.runs.commands import import_keras, positive, refusing_bad_input, run_command
+from and_tf.runs.commands import (
+    add_overrides,
+    import_keras,
+    positive,
+    refusing_bad_input,
+    run_command,
+)
 from and_tf.runs.config import RunConfig, load_config
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.resuming import check_same_config
@@ -68,14 +74,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="store the rows' images at 48 pixels, 64 MiB at most, for the server's page",
     )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="where the run's images lie now, such as data.path=images, or how its rows vote, such "
-        "as evaluation.knn_neighbours=200; may be repeated",
+    add_overrides(
+        parser,
+        "where the run's images lie now, such as data.path=images, or how its rows vote, such "
+        "as evaluation.knn_neighbours=200",
     )
     return parser.parse_args(arguments)
 

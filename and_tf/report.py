@@ -8,7 +8,7 @@ from pathlib import Path
 
 from and_tf.errors import RunError
 from and_tf.reporting.requests import run_at, writable, write_pages
-from and_tf.runs.commands import import_keras
+from and_tf.runs.commands import add_overrides, import_keras
 from and_tf.runs.config import load_config
 from and_tf.runs.paths import expanded, shown
 from and_tf.runs.run_directory import RunDirectory
@@ -28,13 +28,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="folder for report.html, report.md and report/ (default: the run directory; of several "
         "runs, reports)",
     )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="where the run's images lie now, such as data.path=images; may be repeated",
+    add_overrides(
+        parser,
+        "where the run's images lie now, such as data.path=images",
     )
     return parser.parse_args(arguments)
 

@@ -20,6 +20,7 @@ from and_tf.errors import Interrupted, stopped_at_once
 from and_tf.files import write_text
 from and_tf.runs import commands
 from and_tf.runs.commands import (
+    add_overrides,
     fail,
     have_temporary_folder,
     import_keras,
@@ -50,13 +51,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="FILE", help="JSON config (default: embedded digits)")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="change one key of the config, such as curriculum.rounds=2; may be repeated",
+    add_overrides(
+        parser,
+        "change one key of the config, such as curriculum.rounds=2",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where TensorFlow Datasets lie")
     parser.add_argument("--run-dir", metavar="DIR", help="run directory (default: runs/NAME)")

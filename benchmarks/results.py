@@ -9,7 +9,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from and_tf.method.curriculum import Curriculum
+from and_tf.runs.assembly import curriculum_of
 from and_tf.runs.config import load_config
 from and_tf.runs.run_directory import RunDirectory
 from and_tf.runs.summary import stages
@@ -19,8 +19,7 @@ FIGURES = ("knn_bank", "knn_features", "consistency", "mutual_neighbours")
 
 def stages_of(run: Path) -> dict[str, dict]:
     """The `and_tf.runs.summary.stages` of a run directory."""
-    config = load_config(run / "config.json").curriculum
-    curriculum = Curriculum(config.rounds, config.epochs_per_round, config.initial_epochs)
+    curriculum = curriculum_of(load_config(run / "config.json"))
     return stages(RunDirectory(run).read_metrics(), curriculum)
 
 

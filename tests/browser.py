@@ -12,6 +12,37 @@ import pytest
 SECONDS = 30
 
 
+def chromium(folder: pathlib.Path, *flags: str) -> Any:
+    """A headless Chromium, started by selenium, whose console can be read; skips where there is none.
+
+    Args:
+        folder: For its profile.
+        flags: Of its command line.
+    """
+    driver, binary = shutil.which("chromedriver"), shutil.which("chromium")
+    if not (driver and binary):
+        pytest.skip("needs chromium and chromedriver")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={folder}",
+        *flags,
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=Service(driver))
+
+
 class Browser:
     """A started Chromium.
 
@@ -20,29 +51,8 @@ class Browser:
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
-        driver, chromium = shutil.which("chromedriver"), shutil.which("chromium")
-        if not (driver and chromium):
-            pytest.skip("needs chromium and chromedriver")
-        webdriver = pytest.importorskip("selenium.webdriver")
-        from selenium.webdriver.chrome.service import Service
-
-        options = webdriver.ChromeOptions()
-        options.binary_location = chromium
-        for flag in (
-            "--headless",
-            "--no-sandbox",
-            "--enable-unsafe-swiftshader",  # WebGL without a GPU
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--window-size=1400,1000",
-            f"--user-data-dir={folder}",
-        ):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(driver))
+        webgl_without_gpu = "--enable-unsafe-swiftshader"
+        self.driver = chromium(folder, webgl_without_gpu, "--window-size=1400,1000")
         self.driver.set_script_timeout(SECONDS)
 
     def visit(self, url: str) -> Browser:

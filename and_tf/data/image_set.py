@@ -180,13 +180,13 @@ class ImageSet(abc.ABC):
         return _whole(batches.prefetch(tf.data.AUTOTUNE))
 
     def whole_crop(
-        self, scale: tuple[float, float] | None, ratio: tuple[float, float]
+        self, scale: tuple[float, float] | None, ratio: tuple[float, float], views: int
     ) -> WholeCrop | None:
         """Return the `crop` of such a scale and ratio; None where the model cuts what it is given.
 
-        A scale of None, or both of (1, 1), cut nothing.
+        A scale of None, or both of (1, 1), cut nothing. Decoding gives one crop, for one view.
         """
-        if not self.crops_whole or scale is None or scale == ratio == (1.0, 1.0):
+        if not self.crops_whole or views > 1 or scale is None or scale == ratio == (1.0, 1.0):
             return None
         return WholeCrop(scale, ratio)
 

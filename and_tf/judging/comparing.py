@@ -10,10 +10,11 @@ import numpy as np
 
 from and_tf.judging.evaluation import TITLES, Evaluation
 from and_tf.judging.findings import Figure
+from and_tf.runs.resuming import PLACES
 
-# What tells the runs of one experiment apart: which seed, what they are called, where images lie.
+# What tells the runs of one experiment apart: which seed, what they are called; and where
+# images lie.
 _FREE = ("name", "seed", "train", "watchdog", "evaluation")
-_PLACES = ("data_dir", "path", "test_path", "labels")
 
 
 def groups(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
@@ -29,7 +30,7 @@ def groups(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
         key = str(number)
         if evaluation.subject["kind"] == "run" and config is not None:
             kept = {name: value for name, value in config.items() if name not in _FREE}
-            kept["data"] = {k: v for k, v in kept["data"].items() if k not in _PLACES}
+            kept["data"] = {k: v for k, v in kept["data"].items() if f"data.{k}" not in PLACES}
             key = json.dumps([kept, evaluation.subject["epochs"]], sort_keys=True)
         found.setdefault(key, []).append(evaluation)
     names = Counter(members[0].subject["name"] for members in found.values())

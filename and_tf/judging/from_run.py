@@ -12,8 +12,8 @@ from and_tf.data.image_set import ImageSet
 from and_tf.exporting.trained_encoder import in_float32, load_model
 from and_tf.judging.embedding import embed
 from and_tf.judging.subject import Part, Subject
-from and_tf.method.curriculum import Curriculum
-from and_tf.runs.assembly import build_model
+from and_tf.runs.assembly import build_model, curriculum_of
+from and_tf.runs.checkpoints import Position
 from and_tf.runs.commands import refusing_bad_input
 from and_tf.runs.config import RunConfig, load_config
 from and_tf.runs.precision import set_precision
@@ -102,9 +102,6 @@ def names_of_classes(images: ImageSet, train: Part, test: Part | None) -> list[s
 
 def kept_rounds(run: RunDirectory, config: RunConfig) -> dict[int, Path]:
     """Each round to the checkpoint at its end, of those that are there."""
-    curriculum = config.curriculum
-    ends = Curriculum(
-        curriculum.rounds, curriculum.epochs_per_round, curriculum.initial_epochs
-    ).ends_of_rounds()
-    paths = [run.checkpoints / f"epoch-{epoch:06d}-step-{0:08d}.keras" for epoch in ends]
+    ends = curriculum_of(config).ends_of_rounds()
+    paths = [Position(epoch, 0).checkpoint_in(run.checkpoints) for epoch in ends]
     return {number: path for number, path in enumerate(paths) if path.exists()}

@@ -127,9 +127,7 @@ def whole_crop(model: keras.Model, x: Any) -> WholeCrop | None:
     """How `fit` cuts the photographs of an image set; None where the model cuts what it is given."""
     if not isinstance(x, ImageSet) or not isinstance(model.augment, Augment):
         return None
-    if model.views == 2:  # decoding gives one crop
-        return None
-    return x.whole_crop(model.augment.crop_scale, model.augment.crop_ratio)
+    return x.whole_crop(model.augment.crop_scale, model.augment.crop_ratio, model.views)
 
 
 def as_array(images: Any) -> Any:

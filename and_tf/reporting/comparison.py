@@ -12,8 +12,9 @@ from and_tf.figures.page import Page, Picture, Section, Table
 from and_tf.judging.comparing import groups, paired_differences, summary
 from and_tf.judging.evaluation import TITLES, Evaluation
 from and_tf.reporting.published import published_table
-from and_tf.reporting.training import curriculum_of
+from and_tf.runs.assembly import curriculum_of
 from and_tf.runs.config import RunConfig
+from and_tf.runs.resuming import PLACES
 from and_tf.runs.summary import stages
 
 MEASURES = {
@@ -26,7 +27,7 @@ MEASURES = {
 }
 
 _FREE = ("name", "train", "watchdog", "evaluation")
-_PLACES = ("data.data_dir", "data.path", "data.test_path", "data.labels", "data.in_memory")
+_PLACES = (*PLACES, "data.in_memory")
 """What changes where and how a run is done, not what comes of it."""
 
 PAPER_NOTE = (
@@ -150,7 +151,7 @@ def _evaluations(runs: Sequence[Compared]) -> Section | None:
 
 def settings_section(runs: Sequence[Compared]) -> Section | None:
     """What the runs differ in, and for each number the accuracy against it; None where in nothing."""
-    flat = [_flat(run.config) for run in runs]
+    flat = [run.config.by_key() for run in runs]
     differing = [
         key
         for key in flat[0]
@@ -182,13 +183,3 @@ def settings_section(runs: Sequence[Compared]) -> Section | None:
         "settings; where several differ, the accuracy cannot be put down to one."
     )
     return Section("Settings", look, parts)
-
-
-def _flat(config: RunConfig) -> dict:
-    found: dict = {}
-    for section, values in config.model_dump(mode="json").items():
-        if isinstance(values, dict):
-            found |= {f"{section}.{key}": value for key, value in values.items()}
-        else:
-            found[section] = values
-    return found

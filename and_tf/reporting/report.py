@@ -17,8 +17,9 @@ from and_tf.reporting.mapping import map_section
 from and_tf.reporting.measured import evaluation_of, evaluation_section
 from and_tf.reporting.neighbours import curriculum_section, neighbours_section
 from and_tf.reporting.published import published_table
-from and_tf.reporting.training import curriculum_of, rounds_section, training_section
+from and_tf.reporting.training import rounds_section, training_section
 from and_tf.reporting.views import views_section
+from and_tf.runs.assembly import curriculum_of
 from and_tf.runs.config import RunConfig
 from and_tf.runs.summary import stages, versions
 

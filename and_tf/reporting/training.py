@@ -7,17 +7,11 @@ from collections.abc import Sequence
 from and_tf.figures.bars import stacked_bars
 from and_tf.figures.curves import curves
 from and_tf.figures.page import Picture, Section, Table
-from and_tf.method.curriculum import Curriculum
+from and_tf.runs.assembly import curriculum_of
 from and_tf.runs.config import RunConfig
 from and_tf.runs.summary import stage_cells
 
 Rows = Sequence[dict]
-
-
-def curriculum_of(config: RunConfig) -> Curriculum:
-    """The rounds of a config."""
-    rounds = config.curriculum
-    return Curriculum(rounds.rounds, rounds.epochs_per_round, rounds.initial_epochs)
 
 
 def training_section(rows: Rows, config: RunConfig) -> Section | None:

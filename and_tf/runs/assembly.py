@@ -11,6 +11,7 @@ from and_tf.data.image_set import ImageSet
 from and_tf.data.whole_crop import WholeCrop
 from and_tf.encoders import ENCODERS
 from and_tf.method.callbacks import KNNEvaluation, NeighbourhoodDiscovery, why_no_evaluation
+from and_tf.method.curriculum import Curriculum
 from and_tf.method.model import AND
 from and_tf.method.monitors import BankMonitors
 from and_tf.method.optimizer import SGD
@@ -47,9 +48,8 @@ def build_model(config: RunConfig, images: ImageSet) -> AND:
 
 def whole_crop(config: RunConfig, images: ImageSet) -> WholeCrop | None:
     """How training images are cut from whole photographs; None where the model cuts what it is given."""
-    if config.objective.views == 2:  # decoding gives one crop
-        return None
-    return images.whole_crop(config.augment.crop_scale, config.augment.crop_ratio)
+    augment, views = config.augment, config.objective.views
+    return images.whole_crop(augment.crop_scale, augment.crop_ratio, views)
 
 
 def build_encoder(config: RunConfig, image_shape: tuple[int, int, int]) -> keras.Model:
@@ -64,6 +64,12 @@ def build_encoder(config: RunConfig, image_shape: tuple[int, int, int]) -> keras
     return ENCODERS[config.encoder.name](
         input_shape=image_shape, mean=config.data.mean, std=config.data.std, **options
     )
+
+
+def curriculum_of(config: RunConfig) -> Curriculum:
+    """The rounds of a config."""
+    rounds = config.curriculum
+    return Curriculum(rounds.rounds, rounds.epochs_per_round, rounds.initial_epochs)
 
 
 def build_discovery(config: RunConfig, images: ImageSet) -> NeighbourhoodDiscovery:

@@ -36,6 +36,10 @@ class Position:
         epoch, examples = divmod(model.examples_seen, model.num_examples)
         return cls(epoch, examples // batch_size)
 
+    def checkpoint_in(self, folder: Path) -> Path:
+        """Where in a folder of checkpoints the one of this position lies, if there is one."""
+        return folder / f"epoch-{self.epoch:06d}-step-{self.step:08d}.keras"
+
 
 class Checkpoints:
     """A folder of `.keras` files, one for each position saved.
@@ -82,7 +86,7 @@ class Checkpoints:
             OSError: It could not be written, for instance on a full disk. Earlier ones stand.
         """
         position = Position.of(model, self.batch_size)
-        path = self.folder / f"epoch-{position.epoch:06d}-step-{position.step:08d}.keras"
+        path = position.checkpoint_in(self.folder)
         if self.workers.anyone(self.workers.is_chief and not path.exists()):
             check_finite(model)
             if self.workers.is_chief:

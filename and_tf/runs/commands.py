@@ -30,6 +30,18 @@ def fail(message: str, code: int) -> int:
     return code
 
 
+def add_overrides(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Let a command take `--set KEY=VALUE`, any number of times, as `overrides`."""
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help=f"{purpose}; may be repeated",
+    )
+
+
 def positive(text: str) -> int:
     """A whole number of 1 or more."""
     if not text.isdecimal() or int(text) < 1:

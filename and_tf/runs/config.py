@@ -337,6 +337,16 @@ class RunConfig(_Section):
         """JSON text with every key, which `load_config` reads back to an equal config."""
         return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
 
+    def by_key(self) -> dict[str, Any]:
+        """Every key, such as `train.batch_size`, to its value as JSON has it."""
+        found: dict[str, Any] = {}
+        for section, values in self.model_dump(mode="json").items():
+            if isinstance(values, dict):
+                found |= {f"{section}.{key}": value for key, value in values.items()}
+            else:
+                found[section] = values
+        return found
+
 
 # configs/digits.json says the same, and does not travel with an installed package.
 DIGITS: dict[str, Any] = {

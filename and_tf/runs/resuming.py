@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 SHOWN = 5
 """Folders that a message names."""
 
-_PLACES = ("data.data_dir", "data.path", "data.test_path", "data.labels")
+PLACES = ("data.data_dir", "data.path", "data.test_path", "data.labels")
 # May differ when a run goes on: where its images lie (their names and number may not), what it
 # computes on and reports, and how fast it learns, for a run that diverged.
 _FREE = (
-    *_PLACES,
+    *PLACES,
     "objective.bank",
     "optimizer.learning_rate",
     "optimizer.schedule",
@@ -45,21 +45,13 @@ def check_same_config(begun_with: RunConfig, asked_for: RunConfig) -> None:
     Raises:
         ConfigError: With every key that differs.
     """
-    old, new = begun_with.model_dump(mode="json"), asked_for.model_dump(mode="json")
-    problems = []
-    for section, values in old.items():
-        if not isinstance(values, dict):
-            pairs = [(section, values, new[section])]
-        else:
-            pairs = [
-                (f"{section}.{key}", value, new[section][key]) for key, value in values.items()
-            ]
-        problems += [
-            f"{key}: the run was begun with {json.dumps(before)}, which cannot change now. "
-            f"Received: {json.dumps(after)}."
-            for key, before, after in pairs
-            if before != after and key not in _FREE and section not in _FREE
-        ]
+    asked = asked_for.by_key()
+    problems = [
+        f"{key}: the run was begun with {json.dumps(before)}, which cannot change now. "
+        f"Received: {json.dumps(asked[key])}."
+        for key, before in begun_with.by_key().items()
+        if before != asked[key] and key not in _FREE and key.split(".")[0] not in _FREE
+    ]
     if problems:
         raise ConfigError(problems)
 
@@ -67,7 +59,7 @@ def check_same_config(begun_with: RunConfig, asked_for: RunConfig) -> None:
 def without_places(config: RunConfig) -> dict:
     """A config as JSON without where its images lie, which may differ from machine to machine."""
     return config.model_dump(
-        mode="json", exclude={"data": {key.removeprefix("data.") for key in _PLACES}}
+        mode="json", exclude={"data": {key.removeprefix("data.") for key in PLACES}}
     )
 
 

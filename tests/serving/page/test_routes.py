@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from serving.client import Client
+from tests.browser import chromium
 from tests.serving.running import Running, running
 
 BLUE = (30, 30, 200)
@@ -58,30 +58,8 @@ def test_map_and_thumbnails_come_from_the_export(colours_server: Running) -> Non
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     """Headless Chromium."""
-    driver, chromium = shutil.which("chromedriver"), shutil.which("chromium")
-    if not (driver and chromium):
-        pytest.skip("needs chromium and chromedriver")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1280,1000",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
+    folder = tmp_path_factory.mktemp("chromium")
+    started = chromium(folder, "--disable-gpu", "--disable-quic", "--window-size=1280,1000")
     yield started
     started.quit()
 
